@@ -1,0 +1,4 @@
+"""Activity becomes a sparse consumer-item matrix.
+
+Stands on `storage` alone.
+"""
