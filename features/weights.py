@@ -27,9 +27,9 @@ class InteractionWeights:
 
     r = Σ over kinds of weight(kind) · Σ over events of 2^(−age_days / half_life_days)
 
-    An age is counted in UTC calendar days from the event's day to the day of `as_of`; an event from the future
-    has age 0 and an event without a time does not decay. The decay is rounded to 1/2²⁴ and summed in integers,
-    so that neither the order of the rows nor the engine changes one bit of the result.
+    An age is counted in UTC calendar days from the event's day to the day of `as_of`; an event from the
+    future has age 0 and an event without a time does not decay. The decay is rounded to 1/2²⁴ and summed in
+    integers, so that neither the order of the rows nor the engine changes a bit.
 
     Parameters
     ----------
