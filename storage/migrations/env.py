@@ -1,0 +1,7 @@
+"""What Alembic runs for every command: use the connection that `storage.schema` hands over."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"], transaction_per_migration=False)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,73 @@
+"""The settings every part of the program shares, read once at the entry point."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from storage.errors import InvalidValue
+
+SERVING_PREFIX = "TAILOR_SERVING_"
+
+
+def default_home() -> Path:
+    """``var/`` of the checkout this code runs from, or of the current directory."""
+    checkout = Path(__file__).resolve().parent.parent
+    root = checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+    return root / "var"
+
+
+class Settings(BaseModel):
+    """Where things are kept.
+
+    Attributes
+    ----------
+    home
+        Directory of everything the program writes, absolute (``TAILOR_HOME``).
+    database_url
+        A PostgreSQL server (``DATABASE_URL``); none: the embedded one, under `home`.
+    mlflow_tracking_uri
+        Where MLflow keeps models (``MLFLOW_TRACKING_URI``); none: a SQLite file under `home`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    home: Path = Field(default_factory=default_home, alias="TAILOR_HOME")
+    database_url: str | None = Field(default=None, alias="DATABASE_URL", repr=False)
+    mlflow_tracking_uri: str | None = Field(default=None, alias="MLFLOW_TRACKING_URI")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        # MLflow and the workers of a bento run in other directories: a relative home would be several homes.
+        return home.expanduser().absolute()
+
+    @property
+    def postgres_dir(self) -> Path:
+        """Data directory of the embedded PostgreSQL."""
+        return self.home / "postgres"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking URI, always absolute."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings from an environment; an empty variable counts as not set.
+
+    Raises
+    ------
+    InvalidValue
+        For a ``TAILOR_*`` variable nobody reads, with its name, or a value that makes no sense.
+    """
+    known = {str(field.alias) for field in Settings.model_fields.values()}
+    for name in environ:
+        if name.startswith("TAILOR_") and not name.startswith(SERVING_PREFIX) and name not in known:
+            ours = ", ".join(sorted(name for name in known if name.startswith("TAILOR_")))
+            raise InvalidValue(f"unknown setting {name}; known: {ours}, {SERVING_PREFIX}*")
+    try:
+        return Settings.model_validate({name: environ[name] for name in known if environ.get(name)})
+    except ValidationError as error:
+        raise InvalidValue(f"bad setting: {error}") from error
