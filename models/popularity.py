@@ -1,0 +1,85 @@
+"""Popularity: what everyone on a site likes. What every other model has to beat, and the fallback."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.history import HistoryVector
+from features.ids import ItemIds
+from features.interactions import Interactions
+from features.weights import InteractionWeights
+from models.recommender import require_array, usable_history
+
+
+@dataclass(frozen=True, slots=True)
+class Popularity:
+    """Sum of all consumers' confidence in an item, as a share of its site's sum."""
+
+    def fit(self, interactions: Interactions) -> "FittedPopularity":
+        """Sum the columns; sites of different sizes become comparable by the share."""
+        items = interactions.items
+        # Sum in float64 and in row order: the result does not depend on how the matrix is laid out.
+        total = np.asarray(interactions.confidence().astype(np.float64).sum(axis=0)).ravel()
+        share = np.zeros(len(items), dtype=np.float64)
+        for site_id in items.site_ids:
+            site = items.site_slice(site_id)
+            if (site_total := total[site].sum()) > 0:
+                share[site] = total[site] / site_total
+        return FittedPopularity(items, interactions.weights, share.astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FittedPopularity:
+    """The same score for everyone.
+
+    Attributes
+    ----------
+    prior : float32[n_items]
+        Each item's share of its site's activity: what is shown to a consumer without a usable history.
+    """
+
+    kind: ClassVar[str] = "popularity"
+    items: ItemIds
+    weights: InteractionWeights
+    prior: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        return f"FittedPopularity({self.items!r})"
+
+    def score(self, history: HistoryVector) -> NDArray[np.float32]:
+        """The prior, float32[n_items]; an empty history is refused as by any model (take `prior` then)."""
+        usable_history(history, self.weights, n_items=len(self.items))
+        return self.prior.copy()
+
+    def explain(
+        self,
+        history: HistoryVector,
+        item_index: int | NDArray[np.int32],  # noqa: ARG002 - the contract's, whatever the item
+        item_weight: NDArray[np.float32] | None = None,  # noqa: ARG002 - the contract's
+    ) -> NDArray[np.float32]:
+        """Zeros, float32[n]: nothing that this consumer did changes what is popular."""
+        usable_history(history, self.weights, n_items=len(self.items))
+        return np.zeros(len(history), dtype=np.float32)
+
+    def parameters(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """`prior`, float32[n_items]."""
+        return {"prior": self.prior}
+
+    @classmethod
+    def from_arrays(
+        cls,
+        items: ItemIds,
+        weights: InteractionWeights,
+        *,
+        arrays: Mapping[str, NDArray[Any]],
+        parameters: Mapping[str, Any],  # noqa: ARG003 - the contract's; there are none
+    ) -> Self:
+        """Make it from `prior`."""
+        return cls(items, weights, require_array(arrays, "prior", shape=(len(items),)))

@@ -1,0 +1,177 @@
+"""From item scores to promotion scores, through the items that a promotion covers.
+
+A promotion is scorable the moment it is created, as long as one item that it covers is known.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from features.history import HistoryVector
+from features.ids import ItemIds
+from features.weights import InteractionWeights
+from models.errors import InvalidModel
+from models.pooling import Pooling, TopSums
+from models.recommender import FittedRecommender
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PooledScores:
+    """Scores of promotions.
+
+    Attributes
+    ----------
+    score : float32[n_promotions]
+        0 where the promotion covers nothing known: look at `known`, never at the score alone.
+    known : bool[n_promotions]
+        Whether the promotion covers a known item.
+    item_scores : float32[n_items]
+        What was pooled.
+    projection : Projection
+        What pooled it.
+    """
+
+    score: NDArray[np.float32]
+    known: NDArray[np.bool_]
+    item_scores: NDArray[np.float32]
+    projection: "Projection"
+
+    def featured_item(self, promotion_index: int) -> int | None:
+        """The covered item with the best score, or None when none is known."""
+        covered = self.projection.covered(promotion_index)
+        return None if len(covered) == 0 else int(covered[np.argmax(self.item_scores[covered])])
+
+
+class Projection:
+    """The items that each promotion covers, ready to pool over.
+
+    Parameters
+    ----------
+    coverage : csr [n_promotions, n_items]
+        Which items each promotion covers; the values do not count.
+    pooling : Pooling
+        How to pool.
+    """
+
+    def __init__(self, coverage: sparse.csr_matrix, pooling: Pooling) -> None:
+        coverage = sparse.csr_matrix(coverage, dtype=np.float32, copy=True)
+        coverage.sum_duplicates()
+        coverage.eliminate_zeros()
+        self.pooling = pooling
+        self.n_promotions, self.n_items = coverage.shape
+        coverage.sort_indices()
+        # Places in numpy's own index type: taking by any other type converts it at every decision.
+        self._indptr = coverage.indptr.astype(np.intp)
+        self._indices = coverage.indices.astype(np.intp)
+        self._sizes = np.diff(self._indptr)
+        self.known: NDArray[np.bool_] = self._sizes > 0
+        # reduceat gives an empty segment its next neighbour's first value: leave empty ones out.
+        self._starts = self._indptr[:-1][self.known]
+        self._top = TopSums(self._indptr, self._indices, n_columns=self.n_items, top=pooling.top)
+
+    @classmethod
+    def from_pairs(
+        cls, covered: Sequence[Iterable[tuple[str, str]]], items: ItemIds, *, pooling: Pooling
+    ) -> Self:
+        """Make it from each promotion's (site id, item id) pairs; items that the model does not know drop out."""
+        rows = [
+            sorted({index for pair in pairs if (index := items.index(*pair)) is not None})
+            for pairs in covered
+        ]
+        indptr = np.cumsum([0, *map(len, rows)])
+        indices = np.array([index for row in rows for index in row], dtype=np.int32)
+        ones = np.ones(len(indices), dtype=np.float32)
+        return cls(sparse.csr_matrix((ones, indices, indptr), shape=(len(rows), len(items))), pooling)
+
+    def __repr__(self) -> str:
+        return f"Projection({self.n_promotions} promotions, {len(self._indices)} cells, {self.pooling})"
+
+    def covered(self, promotion_index: int) -> NDArray[np.int32]:
+        """Known items that a promotion covers, int32[n], ascending."""
+        cells = slice(self._indptr[promotion_index], self._indptr[promotion_index + 1])
+        return self._indices[cells].astype(np.int32)
+
+    def pool(
+        self,
+        item_scores: NDArray[np.float32],
+        *,
+        history: HistoryVector | None = None,
+        weights: InteractionWeights | None = None,
+    ) -> PooledScores:
+        """Score every promotion.
+
+        Parameters
+        ----------
+        item_scores : float32[n_items]
+            From a model's `score`, or its `prior`.
+        history, weights : optional
+            The consumer's own activity, for the overlap; both or neither.
+        """
+        if item_scores.shape != (self.n_items,):
+            raise InvalidModel(f"item scores are {list(item_scores.shape)}; expected [{self.n_items}]")
+        score = self._pool(item_scores)
+        if history is not None and weights is not None and self.pooling.overlap > 0:
+            own = np.zeros(self.n_items, dtype=np.float32)
+            own[history.item_index] = history.confidence(weights)
+            score += np.float32(self.pooling.overlap) * self._reduce(np.add, own)
+        return PooledScores(score=score, known=self.known, item_scores=item_scores, projection=self)
+
+    def _pool(self, item_scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        match self.pooling.kind:
+            case "sum":
+                return self._reduce(np.add, item_scores)
+            case "sum_over_sqrt":
+                return self._reduce(np.add, item_scores) / np.sqrt(
+                    np.maximum(self._sizes, 1), dtype=np.float32
+                )
+            case "max":
+                return self._reduce(np.maximum, item_scores)
+            case "top_mean":
+                return self._top.sums(item_scores) / np.float32(self.pooling.top)
+
+    def _reduce(self, how: np.ufunc, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        result = np.zeros(self.n_promotions, dtype=np.float32)
+        if len(self._starts):
+            result[self.known] = how.reduceat(values.take(self._indices), self._starts)
+        return result
+
+    def item_weights(self, promotion_index: int, item_scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Weight of each covered item in the pooled score, float32[n]: Σ weight · score is the pooled score."""
+        covered = self.covered(promotion_index)
+        scores = item_scores[covered]
+        weights = np.zeros(len(covered), dtype=np.float32)
+        if len(covered) == 0:
+            return weights
+        match self.pooling.kind:
+            case "sum":
+                weights[:] = 1
+            case "sum_over_sqrt":
+                weights[:] = 1 / np.sqrt(len(covered))
+            case "max":
+                weights[np.argmax(scores)] = 1
+            case "top_mean":
+                weights[np.argsort(-scores, kind="stable")[: self.pooling.top]] = 1 / self.pooling.top
+        return weights
+
+    def explain(
+        self,
+        model: FittedRecommender,
+        history: HistoryVector,
+        *,
+        promotion_index: int,
+        item_scores: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """What each entry of the history gave to a promotion's pooled score, float32[n].
+
+        They and the covered items' weighted prior sum to the pooled score.
+        """
+        covered = self.covered(promotion_index)
+        weights = self.item_weights(promotion_index, item_scores)
+        given = model.explain(history, covered, weights)
+        own = np.isin(history.item_index, covered)
+        given[own] += np.float32(self.pooling.overlap) * history.confidence(model.weights)[own]
+        return given

@@ -1,0 +1,129 @@
+"""The contract of every model: a function from a history to item scores, never from a consumer id.
+
+Fitted and unfitted are different types: what has `fit` has no `score`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.history import HistoryVector
+from features.ids import ItemIds
+from features.interactions import Interactions
+from features.weights import InteractionWeights
+from models.errors import EmptyHistory, InvalidModel
+
+
+class FittedRecommender(Protocol):
+    """A model that scores. Immutable: two threads may ask it at once."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the family, as the bundle keeps it."""
+        ...
+
+    @property
+    def items(self) -> ItemIds:
+        """The items it scores, in the order of the scores."""
+        ...
+
+    @property
+    def weights(self) -> InteractionWeights:
+        """How a history must be weighed for it."""
+        ...
+
+    @property
+    def prior(self) -> NDArray[np.float32]:
+        """What each item scores before any history is known, float32[n_items]."""
+        ...
+
+    def score(self, history: HistoryVector) -> NDArray[np.float32]:
+        """Score of every item, float32[n_items], finite.
+
+        Raises
+        ------
+        EmptyHistory
+            When no item of the history has a confidence above 0.
+        """
+        ...
+
+    def explain(
+        self,
+        history: HistoryVector,
+        item_index: int | NDArray[np.int32],
+        item_weight: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """What each entry of the history gave to an item's score, float32[n] in the history's order.
+
+        Σ explain(history, j) + prior[j] = score(history)[j]. With several items and their weights w, the same
+        for Σⱼ wⱼ · scoreⱼ: how a promotion is explained through the items it covers.
+        """
+        ...
+
+    def parameters(self) -> dict[str, Any]:
+        """What it was made with, as plain JSON values."""
+        ...
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What it learned, by name; together with `parameters` all that `from_arrays` needs."""
+        ...
+
+    @classmethod
+    def from_arrays(
+        cls,
+        items: ItemIds,
+        weights: InteractionWeights,
+        *,
+        arrays: Mapping[str, NDArray[Any]],
+        parameters: Mapping[str, Any],
+    ) -> Self:
+        """Make it from what was kept; raises `InvalidModel` when shapes or values are wrong."""
+        ...
+
+
+class Recommender(Protocol):
+    """What can learn. Holds parameters only, so that fitting again starts afresh."""
+
+    def fit(self, interactions: Interactions) -> FittedRecommender:
+        """Learn from interactions."""
+        ...
+
+
+def usable_history(
+    history: HistoryVector, weights: InteractionWeights, *, n_items: int
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Places in the history with a confidence above 0, and all confidences: intp[m], float32[n].
+
+    Raises
+    ------
+    EmptyHistory
+        When there is no such place.
+    """
+    confidence = history.confidence(weights)
+    places = np.flatnonzero(confidence > 0)
+    if len(places) == 0:
+        raise EmptyHistory(f"none of the history's {len(history)} items has a confidence above 0")
+    if history.item_index[-1] >= n_items or history.item_index[0] < 0:
+        raise InvalidModel(f"the history names item {history.item_index[-1]}; the model knows {n_items}")
+    return places, confidence
+
+
+def require_array(
+    arrays: Mapping[str, NDArray[Any]], name: str, *, shape: tuple[int | None, ...], dtype: type = np.float32
+) -> NDArray[Any]:
+    """One array of a kept model, checked: there, right type and shape (None: any length), finite."""
+    if name not in arrays:
+        raise InvalidModel(f"no array {name!r}; there are: {', '.join(sorted(arrays)) or 'none'}")
+    array = arrays[name]
+    fits = array.ndim == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits or array.dtype != dtype:
+        raise InvalidModel(
+            f"array {name!r} is {array.dtype}{list(array.shape)}; expected {np.dtype(dtype)}{list(shape)}"
+        )
+    if not np.isfinite(array).all():
+        raise InvalidModel(f"array {name!r} holds values that are not finite")
+    return array
