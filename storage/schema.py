@@ -3,16 +3,15 @@
 Alembic is used by its API: there is no ``alembic.ini`` whose URL could disagree with the settings.
 """
 
-import secrets
 from pathlib import Path
 
 import psycopg
 
 from storage.database import Connection, Database
 from storage.errors import InvalidValue, SchemaMissing, SchemaTooNew, SchemaTooOld
+from storage.signing import add_signing_key, signing_keys
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-SIGNING_SECRET_BYTES = 32
 OLDEST_SERVER = 150000  # server_version_num of PostgreSQL 15
 MIGRATION_LOCK = 0x7461696C6F72  # "tailor": one migration at a time
 
@@ -99,8 +98,5 @@ def _upgrade(database: Database) -> None:
 def _ensure_signing_key(connection: Connection) -> None:
     """Decisions are signed with a secret that every process shares and nobody has to think of."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-    connection.execute(
-        "INSERT INTO signing_key (secret)"
-        " SELECT %s WHERE NOT EXISTS (SELECT FROM signing_key WHERE retired_at IS NULL)",
-        (secrets.token_bytes(SIGNING_SECRET_BYTES),),
-    )
+    if not signing_keys(connection):
+        add_signing_key(connection)

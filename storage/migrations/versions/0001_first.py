@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 NETWORK = """
-CREATE DOMAIN identity AS text COLLATE "C" CHECK (octet_length(VALUE) BETWEEN 1 AND 1024);
+CREATE DOMAIN identity AS text COLLATE "C" CHECK (octet_length(VALUE) BETWEEN 1 AND 520);
 
 CREATE TABLE subscriber (
     subscriber_id   identity PRIMARY KEY,
@@ -138,12 +138,14 @@ CREATE TABLE promotion (
     starts_at     timestamptz,
     ends_at       timestamptz,
     status        text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'ended')),
+    digest        bytea NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT now(),
     updated_at    timestamptz NOT NULL DEFAULT now(),
     CHECK (ends_at > starts_at)
 );
 COMMENT ON COLUMN promotion.audience_id IS 'null: for everyone';
 COMMENT ON COLUMN promotion.placements IS 'null: for any placement';
+COMMENT ON COLUMN promotion.digest IS 'of all it says and covers: written again unchanged, nothing happens';
 
 CREATE TABLE promotion_site (
     site_id      identity REFERENCES site,

@@ -1,0 +1,114 @@
+"""Writes events and quarantine. Storing an event a second time has no effect, and says so."""
+
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+from storage.database import Connection
+from storage.events import ActivityEvent, Rejection, derived_consumer_id
+
+Outcome = Literal["stored", "duplicate"]
+
+EVENT_COLUMNS = {
+    "namespace": "text",
+    "identifier": "text",
+    "site_id": "text",
+    "event_id": "text",
+    "kind": "text",
+    "source_id": "text",
+    "same_site": "boolean",
+    "cross_site": "boolean",
+    "item_id": "text",
+    "promotion_id": "text",
+    "occurred_at": "timestamptz",
+    "rating": "double precision",
+    "quantity": "double precision",
+    "value": "double precision",
+    "currency": "text",
+    "decision": "jsonb",
+}
+
+# Both inserts go in key order: two batches with the same events then queue up instead of deadlocking.
+_APPEND = f"""
+WITH known AS (
+    INSERT INTO identifier (namespace, identifier, consumer_id)
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]) AS fresh (namespace, identifier, consumer_id)
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING
+)
+INSERT INTO activity ({", ".join(EVENT_COLUMNS)})
+SELECT * FROM unnest({", ".join(f"%s::{type_}[]" for type_ in EVENT_COLUMNS.values())})
+    AS fresh ({", ".join(EVENT_COLUMNS)})
+ORDER BY namespace, identifier, site_id, event_id
+ON CONFLICT DO NOTHING
+RETURNING namespace, identifier, site_id, event_id
+"""  # noqa: S608 - built from the constants above
+
+
+def append_events(connection: Connection, events: Sequence[ActivityEvent]) -> list[Outcome]:
+    """Store events in one round trip; durable once the caller's transaction is committed.
+
+    Returns
+    -------
+    list
+        Per event, in order, "stored" or "duplicate". Of equal events in one batch the first is stored.
+    """
+    if not events:
+        return []
+    identities = sorted({(event.namespace, event.identifier) for event in events})
+    parameters: list[list[object]] = [
+        [namespace for namespace, _ in identities],
+        [identifier for _, identifier in identities],
+        [derived_consumer_id(*identity) for identity in identities],
+    ]
+    rows = [event_row(event) for event in events]
+    parameters += [list(column) for column in zip(*rows, strict=True)]
+    fresh = {tuple(row) for row in connection.execute(_APPEND, parameters)}
+    outcomes: list[Outcome] = []
+    for event in events:
+        outcomes.append("stored" if event.key in fresh else "duplicate")
+        fresh.discard(event.key)
+    return outcomes
+
+
+def event_row(event: ActivityEvent) -> tuple[object, ...]:
+    """The values of `EVENT_COLUMNS`."""
+    return (
+        event.namespace,
+        event.identifier,
+        event.site_id,
+        event.event_id,
+        event.kind,
+        event.source_id,
+        event.same_site,
+        event.cross_site,
+        event.item_id,
+        event.promotion_id,
+        event.occurred_at,
+        event.rating,
+        event.quantity,
+        event.value,
+        event.currency,
+        None if event.decision is None else json.dumps(event.decision),
+    )
+
+
+def quarantine(
+    connection: Connection, rejections: Sequence[Rejection], *, row_keys: Sequence[bytes | None] = ()
+) -> None:
+    """Keep what was turned away, with the reason; a row of a file that was kept before is not kept again."""
+    if not rejections:
+        return
+    keys = list(row_keys) or [None] * len(rejections)
+    connection.execute(
+        "INSERT INTO quarantine (row_key, source_id, location, reason, payload)"
+        " SELECT * FROM unnest(%s::bytea[], %s::text[], %s::text[], %s::text[], %s::text[])"
+        " ON CONFLICT DO NOTHING",
+        (
+            keys,
+            [rejection.source_id for rejection in rejections],
+            [rejection.location for rejection in rejections],
+            [rejection.reason for rejection in rejections],
+            [rejection.payload for rejection in rejections],
+        ),
+    )

@@ -1,0 +1,199 @@
+"""What serving reads while a visitor waits: one consumer, in one round trip, over asyncpg."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from storage.database import libpq_url, without_password
+from storage.errors import DatabaseUnavailable, SchemaMissing
+from storage.events import NETWORK, derived_consumer_id
+
+CHANNEL = "tailor"
+CONNECT_TIMEOUT_S = 2.0
+RECONNECT_DELAY_S = 0.5
+STALE = (
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+UNAVAILABLE = (
+    *STALE,
+    OSError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InvalidCatalogNameError,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Event(NamedTuple):
+    """One activity of a consumer, as a model sees it."""
+
+    site_id: str
+    item_id: str
+    kind: str
+    occurred_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerRecord:
+    """What may be used about one consumer on one site.
+
+    Attributes
+    ----------
+    consumer_id
+        Whom the identifier belongs to.
+    events
+        Newest first, those without a time last.
+    audiences
+        Lists of consumers that this one is on.
+    """
+
+    consumer_id: str
+    events: tuple[Event, ...] = ()
+    audiences: frozenset[str] = frozenset()
+
+
+# Each identifier's newest rows come from the index: a consumer with a long past costs no more than a new one.
+# Activity of the site itself needs consent for that site, activity of others consent for use across sites.
+_READ = """
+WITH consumer AS MATERIALIZED (
+    SELECT coalesce((SELECT i.consumer_id FROM identifier i WHERE i.namespace = $1 AND i.identifier = $2),
+                    $3) AS consumer_id
+), recent AS (
+    SELECT newest.*
+    FROM consumer
+    JOIN identifier i USING (consumer_id)
+    CROSS JOIN LATERAL (
+        SELECT a.site_id, a.event_id, a.namespace, a.identifier, a.item_id, a.kind, a.occurred_at
+        FROM activity a
+        WHERE a.namespace = i.namespace AND a.identifier = i.identifier
+          AND a.kind IN ('page_view', 'product_review', 'purchase')
+          AND CASE WHEN a.site_id = $4 THEN a.same_site ELSE a.cross_site END
+        ORDER BY a.occurred_at DESC NULLS LAST, a.site_id, a.event_id
+        LIMIT $5
+    ) AS newest
+    ORDER BY newest.occurred_at DESC NULLS LAST, newest.site_id, newest.event_id,
+             newest.namespace, newest.identifier
+    LIMIT $5
+), numbered AS (
+    SELECT site_id, item_id, kind, occurred_at,
+           row_number() OVER (ORDER BY occurred_at DESC NULLS LAST, site_id, event_id,
+                              namespace, identifier) AS position
+    FROM recent
+)
+SELECT r.site_id, r.item_id, r.kind, r.occurred_at, consumer.consumer_id,
+       CASE WHEN coalesce(r.position, 1) = 1 THEN
+           ARRAY(SELECT m.audience_id::text FROM audience_member m WHERE m.consumer_id = consumer.consumer_id)
+       END AS audiences
+FROM consumer LEFT JOIN numbered r ON true
+ORDER BY r.position
+"""
+
+
+class ConsumerReader:
+    """A pool of read connections. Opening does not wait for the server; reading says when it is away."""
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+        self._url = ""
+
+    async def open(self, url: str, *, max_size: int = 4, timeout_s: float = 1.0) -> None:
+        """Get ready to read from `url`; `timeout_s` bounds a read, waiting for a connection included."""
+        self._url = libpq_url(url)
+        self._timeout_s = timeout_s
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=max_size,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=timeout_s,
+            server_settings={"application_name": "tailor", "jit": "off"},
+        )
+
+    async def close(self) -> None:
+        """Close the connections. Harmless when repeated."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            with suppress(*UNAVAILABLE):
+                await asyncio.wait_for(pool.close(), self._timeout_s)
+
+    async def read_consumer(
+        self, consumer: str | tuple[str, str], *, site_id: str, limit: int
+    ) -> ConsumerRecord:
+        """What may be used about a consumer on `site_id`; somebody unknown has an empty record.
+
+        Parameters
+        ----------
+        consumer
+            A consumer id, or (namespace, identifier).
+        limit
+            Events at most, the newest ones, over all kinds of activity.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            When the server cannot be reached in time.
+        """
+        namespace, identifier = (NETWORK, consumer) if isinstance(consumer, str) else consumer
+        fallback = derived_consumer_id(namespace, identifier)
+        rows = await self._fetch(_READ, namespace, identifier, fallback, site_id, limit)
+        first = rows[0]
+        events = () if first[0] is None else tuple([Event(row[0], row[1], row[2], row[3]) for row in rows])
+        return ConsumerRecord(first[4], events, frozenset(first[5]))
+
+    async def ping(self) -> None:
+        """Raise DatabaseUnavailable unless the server answers."""
+        await self._fetch("SELECT 1")
+
+    async def listen(self, callback: Callable[[str | None], object]) -> None:
+        """Call `callback` with the name of each table that changed, until cancelled.
+
+        After every (re)connection it is called once with None: anything may have changed meanwhile.
+        """
+        while True:
+            try:
+                await self._listen_once(callback)
+            except UNAVAILABLE as error:
+                logger.warning("not listening to %s: %s", without_password(self._url), error)
+            await asyncio.sleep(RECONNECT_DELAY_S)
+
+    async def _listen_once(self, callback: Callable[[str | None], object]) -> None:
+        connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_S)
+        gone = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: gone.set())
+            await connection.add_listener(CHANNEL, lambda _c, _pid, _channel, table: callback(table))
+            callback(None)
+            await gone.wait()
+        finally:
+            connection.terminate()
+
+    async def _fetch(self, query: str, *arguments: object) -> list[Any]:
+        if self._pool is None:
+            raise DatabaseUnavailable("the reader is not open")
+        try:
+            try:
+                return await self._fetch_once(query, *arguments)
+            except STALE:
+                # A pooled connection may have died with the server it led to; reading twice does no harm.
+                return await self._fetch_once(query, *arguments)
+        except UNAVAILABLE as error:
+            where = without_password(self._url)
+            raise DatabaseUnavailable(f"the database {where} is unavailable: {error!r}") from error
+        except asyncpg.UndefinedTableError as error:
+            raise SchemaMissing from error
+
+    async def _fetch_once(self, query: str, *arguments: object) -> list[Any]:
+        async with self._pool.acquire(timeout=self._timeout_s) as connection:
+            rows: list[Any] = await connection.fetch(query, *arguments)
+            return rows
