@@ -22,8 +22,8 @@ class Pooling:
     Parameters
     ----------
     kind : {"sum", "sum_over_sqrt", "max", "top_mean"}
-        Σ s; Σ s / √n; the best s; the `top` best s by `top`, where a promotion that covers fewer has zeros for
-        the rest.
+        Σ s; Σ s / √n; the best s; the sum of the `top` best s by `top`, so that a promotion that covers
+        fewer has zeros for the rest.
     top : int
         For "top_mean".
     overlap : float
@@ -58,8 +58,8 @@ class Pooling:
 class TopSums:
     """Sums of the best few values of each row of a ragged table, without a sort a row.
 
-    Rows of about the same length (up to the next power of two) are laid side by side, so that numpy works on all
-    of them at once.
+    Rows of about the same length (up to the next power of two) are laid side by side, so that numpy works on
+    all of them at once.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class TopSums:
             self._blocks.append((rows, columns))
 
     def sums(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Sum of each row's `top` greatest values, float32[n_columns] → float32[n_rows]; short rows sum all."""
+        """Sum of each row's `top` greatest values (all, if fewer), float32[n_columns] → float32[n_rows]."""
         padded = np.append(values, np.float32(-np.inf))
         result = np.zeros(self._n_rows, dtype=np.float32)
         for rows, columns in self._blocks:

@@ -1,0 +1,292 @@
+"""A trained model as a folder of plain arrays and JSON. Nothing in it is ever executed: no pickle.
+
+    manifest.json              what it is, and the size and sha256 of every other file
+    items.json                 site id → item ids, in column order
+    model.safetensors          the model's arrays
+    popularity.safetensors     the fallback's arrays
+
+The bundle's digest is the sha256 of manifest.json, and so of everything.
+"""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from features.errors import FeaturesError
+from features.ids import ItemIds
+from features.weights import InteractionWeights
+from models.als import FittedAls
+from models.errors import BundleRefused, InvalidModel
+from models.popularity import FittedPopularity
+from models.pooling import Pooling
+from models.recommender import FittedRecommender
+
+FORMAT_VERSION: Final = 1
+
+MODEL_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
+    FittedAls.kind: FittedAls,
+    FittedPopularity.kind: FittedPopularity,
+}
+
+_MANIFEST = "manifest.json"
+_FILES = ("items.json", "model.safetensors", "popularity.safetensors")
+_FIELDS = {
+    "format_version": int,
+    "model_kind": str,
+    "parameters": dict,
+    "weights": dict,
+    "pooling": dict,
+    "data": dict,
+    "metrics": dict,
+    "code_revision": str,
+    "created_at": str,
+    "files": dict,
+}
+_MANIFEST_LIMIT_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Bundle:
+    """A model that was read back and checked.
+
+    Attributes
+    ----------
+    model, popularity
+        The model, and the popularity over the same items that stands in for consumers without a history.
+    pooling : Pooling
+        How its item scores become promotion scores.
+    manifest : mapping
+        Everything that was written down: parameters, data, metrics, code revision...
+    digest : str
+        sha256 of the manifest, as hex.
+    """
+
+    model: FittedRecommender
+    popularity: FittedPopularity
+    pooling: Pooling
+    manifest: Mapping[str, Any]
+    digest: str
+
+    @property
+    def items(self) -> ItemIds:
+        """The items that are scored."""
+        return self.model.items
+
+    @property
+    def weights(self) -> InteractionWeights:
+        """How a history is weighed."""
+        return self.model.weights
+
+    def __repr__(self) -> str:
+        return f"Bundle({self.digest[:12]}, {self.model!r}, {self.pooling})"
+
+
+def write_bundle(
+    directory: Path,
+    model: FittedRecommender,
+    *,
+    popularity: FittedPopularity,
+    pooling: Pooling,
+    metrics: Mapping[str, float] | None = None,
+    data: Mapping[str, Any] | None = None,
+    code_revision: str = "unknown",
+    created_at: datetime | None = None,
+) -> str:
+    """Write a bundle as a new folder, whole or not at all, and return its digest.
+
+    Parameters
+    ----------
+    directory : Path
+        Must not exist yet, or be empty.
+    data : mapping, optional
+        The data window: whatever plain JSON values tell what it learned from (digest, as_of, counts...).
+    """
+    if model.kind not in MODEL_KINDS:
+        raise InvalidModel(f"unknown model kind {model.kind!r}; known: {', '.join(MODEL_KINDS)}")
+    if popularity.items != model.items:
+        raise InvalidModel(f"the popularity is over {popularity.items!r}, the model over {model.items!r}")
+    contents = {
+        "items.json": _to_json(model.items.to_json()),
+        "model.safetensors": _to_safetensors(model.arrays()),
+        "popularity.safetensors": _to_safetensors(popularity.arrays()),
+    }
+    manifest = _to_json(
+        {
+            "format_version": FORMAT_VERSION,
+            "model_kind": model.kind,
+            "parameters": model.parameters(),
+            "weights": model.weights.to_json(),
+            "pooling": pooling.to_json(),
+            "data": dict(data or {}),
+            "metrics": dict(metrics or {}),
+            "code_revision": code_revision,
+            "created_at": (created_at or datetime.now(UTC)).isoformat(),
+            "files": {name: _fingerprint(content) for name, content in contents.items()},
+        }
+    )
+    _write_whole(directory, {**contents, _MANIFEST: manifest})
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def read_bundle(directory: Path, *, expected_digest: str | None = None) -> Bundle:
+    """Read a bundle and check all of it before any of it is used.
+
+    Raises
+    ------
+    BundleRefused
+        With the reason: a missing, extra, truncated or changed file, a link or folder where a file should be, an
+        unknown format version or model kind, a digest that is not the expected one, or arrays that make no model.
+    """
+    content = _read_file(directory, _MANIFEST, limit_bytes=_MANIFEST_LIMIT_BYTES)
+    digest = hashlib.sha256(content).hexdigest()
+    if expected_digest is not None and digest != expected_digest:
+        raise BundleRefused(f"{directory} has the digest {digest}; expected {expected_digest}")
+    manifest = _read_manifest(content)
+    contents = _read_contents(directory, manifest["files"])
+    try:
+        items = ItemIds.from_json(_from_json(contents["items.json"], "items.json"))
+        weights = InteractionWeights.from_json(manifest["weights"])
+        model = MODEL_KINDS[manifest["model_kind"]].from_arrays(
+            items,
+            weights,
+            arrays=_from_safetensors(contents["model.safetensors"], "model.safetensors"),
+            parameters=manifest["parameters"],
+        )
+        popularity = FittedPopularity.from_arrays(
+            items,
+            weights,
+            arrays=_from_safetensors(contents["popularity.safetensors"], "popularity.safetensors"),
+            parameters={},
+        )
+        pooling = Pooling.from_json(manifest["pooling"])
+    except (FeaturesError, InvalidModel, TypeError) as error:
+        raise BundleRefused(f"{directory}: {error}") from error
+    return Bundle(model, popularity, pooling, manifest, digest)
+
+
+def _read_manifest(content: bytes) -> dict[str, Any]:
+    manifest = _from_json(content, _MANIFEST)
+    if not isinstance(manifest, dict):
+        raise BundleRefused(f"{_MANIFEST} is a {type(manifest).__name__}; expected an object")
+    # The version first: what another version looks like is not for this code to judge.
+    version = manifest.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise BundleRefused(
+            f"format version {version!r}; this code reads version {FORMAT_VERSION}: train again"
+        )
+    if set(manifest) != set(_FIELDS):
+        raise BundleRefused(f"{_MANIFEST} has the fields {sorted(manifest)}; expected {sorted(_FIELDS)}")
+    for name, kind in _FIELDS.items():
+        if not isinstance(manifest[name], kind):
+            raise BundleRefused(f"{_MANIFEST}: {name} is {manifest[name]!r}; expected {kind.__name__}")
+    if manifest["model_kind"] not in MODEL_KINDS:
+        raise BundleRefused(f"unknown model kind {manifest['model_kind']!r}; known: {', '.join(MODEL_KINDS)}")
+    return manifest
+
+
+def _read_contents(directory: Path, files: Mapping[str, Any]) -> dict[str, bytes]:
+    if set(files) != set(_FILES):
+        raise BundleRefused(f"{_MANIFEST} lists the files {sorted(files)}; expected {sorted(_FILES)}")
+    if surprising := sorted({entry.name for entry in directory.iterdir()} - {*_FILES, _MANIFEST}):
+        raise BundleRefused(f"{directory} holds {', '.join(surprising)}, which no bundle has; remove it")
+    contents = {}
+    for name in _FILES:
+        told = files[name]
+        if (
+            not isinstance(told, dict)
+            or set(told) != {"bytes", "sha256"}
+            or not isinstance(told["bytes"], int)
+        ):
+            raise BundleRefused(f"{_MANIFEST}: {name} is {told!r}; expected its bytes and sha256")
+        content = _read_file(directory, name, limit_bytes=told["bytes"])
+        if len(content) < told["bytes"]:
+            raise BundleRefused(
+                f"{name} is cut short: {len(content)} of {told['bytes']} bytes; copy it again"
+            )
+        if _fingerprint(content) != told:
+            raise BundleRefused(f"{name} was changed: its sha256 is not the manifest's; copy it again")
+        contents[name] = content
+    return contents
+
+
+def _read_file(directory: Path, name: str, *, limit_bytes: int) -> bytes:
+    path = directory / name
+    try:
+        # A link could lead out of the folder: only what lies in it counts.
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(file, "rb") as opened:
+            content = opened.read(limit_bytes + 1)
+    except FileNotFoundError:
+        raise BundleRefused(f"{path} is missing") from None
+    except OSError as error:
+        raise BundleRefused(f"{path} cannot be read as a plain file: {error.strerror}") from error
+    if len(content) > limit_bytes:
+        raise BundleRefused(f"{path} is longer than the {limit_bytes} bytes it may have")
+    return content
+
+
+def _write_whole(directory: Path, contents: Mapping[str, bytes]) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    # Beside its final place, so that the rename stays on one file system.
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        for name, content in contents.items():
+            with (unfinished / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        unfinished.chmod(0o755)
+        unfinished.replace(directory)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def _fingerprint(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _to_json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1).encode() + b"\n"
+
+
+def _from_json(content: bytes, name: str) -> Any:
+    try:
+        return json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise BundleRefused(f"{name} is no valid JSON: {error}") from error
+
+
+def _refuse_constant(constant: str) -> float:
+    raise ValueError(f"{constant} is not a number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is too great a number")
+    return number
+
+
+def _to_safetensors(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    content: bytes = safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()})
+    return content
+
+
+def _from_safetensors(content: bytes, name: str) -> dict[str, NDArray[Any]]:
+    load: Callable[[bytes], dict[str, NDArray[Any]]] = safetensors.numpy.load
+    try:
+        return load(content)
+    except Exception as error:  # noqa: BLE001
+        raise BundleRefused(f"{name} holds no readable arrays: {error}") from error
