@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
@@ -29,8 +30,8 @@ from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.als import FittedAls
 from models.errors import BundleRefused, InvalidModel
-from models.popularity import FittedPopularity
 from models.pooling import Pooling
+from models.popularity import FittedPopularity
 from models.recommender import FittedRecommender
 
 FORMAT_VERSION: Final = 1
@@ -146,8 +147,9 @@ def read_bundle(directory: Path, *, expected_digest: str | None = None) -> Bundl
     Raises
     ------
     BundleRefused
-        With the reason: a missing, extra, truncated or changed file, a link or folder where a file should be, an
-        unknown format version or model kind, a digest that is not the expected one, or arrays that make no model.
+        With the reason: a missing, extra, truncated or changed file, a link or folder where a file should be,
+        an unknown format version or model kind, a digest that is not the expected one, or arrays that make no
+        model.
     """
     content = _read_file(directory, _MANIFEST, limit_bytes=_MANIFEST_LIMIT_BYTES)
     digest = hashlib.sha256(content).hexdigest()
@@ -288,5 +290,5 @@ def _from_safetensors(content: bytes, name: str) -> dict[str, NDArray[Any]]:
     load: Callable[[bytes], dict[str, NDArray[Any]]] = safetensors.numpy.load
     try:
         return load(content)
-    except Exception as error:  # noqa: BLE001
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BundleRefused(f"{name} holds no readable arrays: {error}") from error

@@ -77,7 +77,7 @@ class Projection:
     def from_pairs(
         cls, covered: Sequence[Iterable[tuple[str, str]]], items: ItemIds, *, pooling: Pooling
     ) -> Self:
-        """Make it from each promotion's (site id, item id) pairs; items that the model does not know drop out."""
+        """Make it from each promotion's (site id, item id) pairs; items unknown to the model drop out."""
         rows = [
             sorted({index for pair in pairs if (index := items.index(*pair)) is not None})
             for pairs in covered
@@ -93,7 +93,8 @@ class Projection:
     def covered(self, promotion_index: int) -> NDArray[np.int32]:
         """Known items that a promotion covers, int32[n], ascending."""
         cells = slice(self._indptr[promotion_index], self._indptr[promotion_index + 1])
-        return self._indices[cells].astype(np.int32)
+        covered: NDArray[np.int32] = self._indices[cells].astype(np.int32)
+        return covered
 
     def pool(
         self,
@@ -125,9 +126,8 @@ class Projection:
             case "sum":
                 return self._reduce(np.add, item_scores)
             case "sum_over_sqrt":
-                return self._reduce(np.add, item_scores) / np.sqrt(
-                    np.maximum(self._sizes, 1), dtype=np.float32
-                )
+                root = np.sqrt(np.maximum(self._sizes, 1)).astype(np.float32)
+                return np.asarray(self._reduce(np.add, item_scores) / root, dtype=np.float32)
             case "max":
                 return self._reduce(np.maximum, item_scores)
             case "top_mean":
@@ -140,7 +140,7 @@ class Projection:
         return result
 
     def item_weights(self, promotion_index: int, item_scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Weight of each covered item in the pooled score, float32[n]: Σ weight · score is the pooled score."""
+        """Weight of each covered item, float32[n]: Σ weight · score is the pooled score without overlap."""
         covered = self.covered(promotion_index)
         scores = item_scores[covered]
         weights = np.zeros(len(covered), dtype=np.float32)
