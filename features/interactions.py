@@ -1,22 +1,21 @@
-"""Activity → one sparse consumer-item matrix a kind, by one Ibis expression on DuckDB."""
+"""Activity becomes one sparse consumer-item matrix a kind, over the same two id maps."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
-from features.cells import interaction_cells, open_activity
+from features.cells import read_cells
 from features.errors import NoInteractions
 from features.history import HistoryVector, combine_kinds, from_fixed_point
 from features.ids import ConsumerIds, ItemIds
@@ -71,18 +70,18 @@ class Interactions:
 
     def confidence(self) -> sparse.csr_matrix:
         """The kinds weighed into one confidence r > 0, csr float32[n_consumers, n_items]."""
-        union = sum((matrix.astype(bool) for matrix in self.by_kind.values()), start=_empty(self)).tocoo()
-        aligned = np.zeros((len(KINDS), union.nnz), dtype=np.float32)
-        cell = union.row.astype(np.int64) * len(self.items) + union.col
-        order = np.argsort(cell, kind="stable")
-        for kind, matrix in enumerate(self.by_kind[name].tocoo() for name in KINDS):
-            mine = matrix.row.astype(np.int64) * len(self.items) + matrix.col
-            aligned[kind, order[np.searchsorted(cell[order], mine)]] = matrix.data
-        values = combine_kinds(aligned, self.weights)
-        result = sparse.csr_matrix((values, (union.row, union.col)), shape=union.shape, dtype=np.float32)
-        result.eliminate_zeros()
-        result.sort_indices()
-        return result
+        n_items = len(self.items)
+        cells = [matrix.tocoo() for matrix in (self.by_kind[kind] for kind in KINDS)]
+        # One number a cell, ascending in row order: where a kind's cells lie among those of all kinds.
+        numbers = [matrix.row.astype(np.int64) * n_items + matrix.col for matrix in cells]
+        union = np.unique(np.concatenate(numbers))
+        by_kind = np.zeros((len(KINDS), len(union)), dtype=np.float32)
+        for kind, (matrix, number) in enumerate(zip(cells, numbers, strict=True)):
+            by_kind[kind, np.searchsorted(union, number)] = matrix.data
+        confidence = combine_kinds(by_kind, self.weights)
+        kept = confidence > 0
+        row, column = np.divmod(union[kept], n_items)
+        return sparse.csr_matrix((confidence[kept], (row, column)), shape=(len(self.consumers), n_items))
 
     @cached_property
     def digest(self) -> str:
@@ -125,17 +124,7 @@ def build_interactions(
     if not isinstance(source, Path | pa.Table):
         as_of = as_of or source.as_of
         source = source.activity
-    connection = ibis.duckdb.connect()
-    try:
-        # Dates of times with a zone are taken in the session's zone, and ages are counted in UTC days.
-        connection.raw_sql("SET TimeZone = 'UTC'")
-        activity = open_activity(connection, source)
-        if as_of is None:
-            as_of = _newest(connection.to_pyarrow(activity.occurred_at.max()).as_py())
-        day = date(1970, 1, 1) if as_of is None else as_of.astimezone(UTC).date()
-        cells = connection.to_pyarrow(interaction_cells(activity, weights, as_of=day))
-    finally:
-        connection.disconnect()
+    cells, as_of = read_cells(source, weights, as_of=as_of)
     if cells.num_rows == 0:
         raise NoInteractions(
             f"no activity of the kinds {', '.join(KINDS)} is left under {weights}; import some, or loosen "
@@ -175,12 +164,3 @@ def _group(site_ids: list[str], item_ids: list[str], pairs: NDArray[np.int64]) -
     for pair in pairs.tolist():
         by_site[site_ids[pair // len(item_ids)]].append(item_ids[pair % len(item_ids)])
     return by_site
-
-
-def _empty(interactions: Interactions) -> sparse.csr_matrix:
-    return sparse.csr_matrix((len(interactions.consumers), len(interactions.items)), dtype=bool)
-
-
-def _newest(moment: datetime | None) -> datetime | None:
-    # A file's times without a zone are UTC by contract.
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
