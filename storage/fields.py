@@ -20,6 +20,7 @@ CLOCK_SKEW = timedelta(days=1)
 # Control characters, and lone surrogates, which JSON lets through and UTF-8 does not.
 _UNFIT_FOR_IDS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNFIT_FOR_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_ADDRESS = re.compile(r"(?:https?://[^/\s]|/)\S*\Z")
 
 
 def is_missing(value: object) -> bool:
@@ -68,6 +69,16 @@ def text_field(raw: Mapping[str, Any], name: str) -> str | None:
         raise InvalidValue(f"{name} has {len(value)} characters, at most {LONGEST_TEXT} are kept")
     if _UNFIT_FOR_TEXT.search(value):
         raise InvalidValue(f"{name} {_show(value)} has control characters")
+    return value
+
+
+def url_field(raw: Mapping[str, Any], name: str) -> str | None:
+    """An http(s) address, or a path on the site; nothing that a browser would run."""
+    value = text_field(raw, name)
+    if value is not None and not _ADDRESS.match(value):
+        raise InvalidValue(
+            f"{name} {_show(value)} is neither an http(s) address nor a path that starts with /"
+        )
     return value
 
 
