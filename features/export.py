@@ -13,7 +13,7 @@ from storage.database import Connection
 
 @dataclass(frozen=True, slots=True)
 class ExportedTable:
-    """A table of the snapshot: its query, its columns and those that are times, in microseconds since 1970."""
+    """A table of the snapshot: its query, its columns, and those that are times (in microseconds)."""
 
     name: str
     query: str

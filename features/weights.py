@@ -48,9 +48,9 @@ class InteractionWeights:
         then site id and event id.
     """
 
-    page_view: float = 1.0
-    product_review: float = 2.0
-    purchase: float = 4.0
+    page_view: float = 0.25
+    product_review: float = 0.5
+    purchase: float = 1.0
     half_life_days: float | None = None
     window_days: int | None = None
     min_item_consumers: int = 1
