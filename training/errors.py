@@ -1,0 +1,28 @@
+"""What can go wrong on this floor.
+
+TrainingError
+├── InvalidProtocol      a split, cut or metric that makes no sense for the data (also a ValueError)
+├── NothingToEvaluate    the held-out part holds nothing that can be ranked
+├── RegistryUnavailable  MLflow cannot be reached, or refuses
+└── UnknownVersion       no such registered version; or none to go back to
+"""
+
+
+class TrainingError(Exception):
+    """Anything that this package cannot do."""
+
+
+class InvalidProtocol(TrainingError, ValueError):
+    """An argument of an evaluation that makes no sense for the data."""
+
+
+class NothingToEvaluate(TrainingError):
+    """After the split nothing is left to rank."""
+
+
+class RegistryUnavailable(TrainingError):
+    """MLflow cannot be reached, or it refuses."""
+
+
+class UnknownVersion(TrainingError):
+    """A model version that is not registered, or that is not there to go back to."""
