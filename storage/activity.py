@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from storage.database import Connection
@@ -112,3 +114,29 @@ def quarantine(
             [rejection.payload for rejection in rejections],
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedRow:
+    """What was turned away: when, from whom, where it stood, why, and what it said."""
+
+    quarantine_id: int
+    received_at: datetime
+    source_id: str
+    location: str | None
+    reason: str
+    payload: str | None
+
+
+def list_quarantine(
+    connection: Connection, *, source: str | None = None, before: int | None = None, limit: int = 50
+) -> list[QuarantinedRow]:
+    """What was turned away, newest first; of one source or all, those with an id below `before`."""
+    rows = connection.execute(
+        "SELECT quarantine_id, received_at, source_id, location, reason, payload FROM quarantine"
+        " WHERE (%(source)s::text IS NULL OR source_id = %(source)s)"
+        " AND (%(before)s::bigint IS NULL OR quarantine_id < %(before)s)"
+        " ORDER BY quarantine_id DESC LIMIT %(limit)s",
+        {"source": source, "before": before, "limit": limit},
+    )
+    return [QuarantinedRow(*row) for row in rows]

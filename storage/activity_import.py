@@ -1,9 +1,9 @@
 """Takes files of activity in: by COPY into a staging table, then merged by one statement."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,16 +15,16 @@ from storage.intake import ImportReport
 from storage.staging import analyze, copy_rows, stage
 from storage.subscribers import add_network_sites
 
-CONTENT_COLUMNS = (
-    *("consumer_id", "namespace", "identifier", "site_id", "kind", "item_id", "promotion_id", "occurred_at"),
-    *("rating", "quantity", "value", "currency"),
-)
+TO_BE_DERIVED = "-"
 
 
 class ActivityIntake:
     """Events of one file."""
 
-    columns = (*CONTENT_COLUMNS, "event_id", "consent")
+    columns = (
+        *("event_id", "consumer_id", "namespace", "identifier", "site_id", "kind", "item_id", "promotion_id"),
+        *("occurred_at", "consent", "rating", "quantity", "value", "currency"),
+    )
     required = ("site_id", "kind")
 
     def __init__(self, connection: Connection, *, source: str, has_legal_basis: bool, now: datetime) -> None:
@@ -41,10 +41,12 @@ class ActivityIntake:
             source=self._source,
             default_consent=self._consent,
             now=self._now,
-            event_id=None if fields.get("event_id") else self._derive_event_id(fields),
+            event_id=TO_BE_DERIVED,
         )
         if isinstance(event, Rejection):
             raise InvalidValue(event.reason)
+        if event.event_id == TO_BE_DERIVED:
+            return replace(event, event_id=self._derive_event_id(event))
         return event
 
     def take(self, connection: Connection, rows: Sequence[ActivityEvent]) -> Mapping[int, str]:
@@ -61,12 +63,13 @@ class ActivityIntake:
         stored = connection.execute(_MERGE_ACTIVITY).rowcount
         return ImportReport(stored=stored, duplicate=n_rows - stored, new_sites=tuple(new_sites))
 
-    def _derive_event_id(self, fields: Mapping[str, Any]) -> str:
+    def _derive_event_id(self, event: ActivityEvent) -> str:
         """From the source, the content and how many equal rows stood before it in the file.
 
-        So the same file twice adds nothing, and two truly equal rows both count.
+        So the same rows again add nothing, in whatever format, and two truly equal rows both count.
         """
-        content = json.dumps([self._source, *map(fields.get, CONTENT_COLUMNS)], default=str)
+        time = None if event.occurred_at is None else event.occurred_at.isoformat()
+        content = repr((*event_row(replace(event, occurred_at=None)), time))
         digest = hashlib.sha256(content.encode()).digest()
         occurrence = self._equal_rows[digest]
         self._equal_rows[digest] += 1

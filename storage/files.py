@@ -1,4 +1,4 @@
-"""Reads the rows of Parquet, CSV and JSON Lines files by the batch, each row with the place where it stood."""
+"""Reads the rows of Parquet, CSV and JSON Lines files, batch by batch, each with the place where it stood."""
 
 import csv
 import gzip
