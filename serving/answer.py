@@ -1,0 +1,78 @@
+"""What a decision says, as it goes over the wire."""
+
+from datetime import datetime
+
+import msgspec
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The champion that scored."""
+
+    version: str
+    kind: str
+    digest: str
+
+
+class FeaturedItem(msgspec.Struct, frozen=True):
+    """The covered item that suits this consumer best."""
+
+    site_id: str
+    item_id: str
+    title: str | None = None
+    category: str | None = None
+    image_url: str | None = None
+    url: str | None = None
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """One past activity and how much of the promotion's score it carried.
+
+    `share` is its part of all that spoke for or against the promotion: shares are never above 1, and all
+    of them, counted without sign, add up to 1. `item_id`, `title` and `occurred_at` of other
+    subscribers' sites are left out for public keys, which any visitor can read.
+    """
+
+    site_id: str
+    kind: str
+    share: float
+    item_id: str | None = None
+    title: str | None = None
+    occurred_at: datetime | None = None
+
+
+class PresentedPromotion(msgspec.Struct, frozen=True, kw_only=True):
+    """One promotion, ready to be shown.
+
+    `token` goes back with the outcome (view, click, conversion). `score` is null where the model knows
+    none of the covered items; such promotions come last. `propensity` is the chance that this one got
+    this rank.
+    """
+
+    promotion_id: str
+    title: str
+    body: str | None
+    image_url: str | None
+    landing_url: str | None
+    code: str | None
+    item: FeaturedItem | None
+    score: float | None
+    rank: int
+    propensity: float
+    decision_id: str
+    token: str
+    reasons: list[Reason]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer: `promotion` is the first of `promotions`, or null with the reason why."""
+
+    decision_id: str
+    consumer_id: str
+    site_id: str
+    placement: str | None
+    strategy: str
+    model: ModelInfo | None
+    promotion: PresentedPromotion | None
+    promotions: list[PresentedPromotion]
+    reason: str | None
+    decided_at: datetime

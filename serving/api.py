@@ -1,0 +1,160 @@
+"""The routes under `/v1`: thin; each one finds out who asks, and hands on."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Litestar, Request, Response, get, post
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme, Server
+from litestar.plugins.problem_details import (
+    ProblemDetailsConfig,
+    ProblemDetailsException,
+    ProblemDetailsPlugin,
+)
+from litestar.types import Message, Scope
+
+from serving.access import Caller, identify
+from serving.answer import Decision
+from serving.collect import ActivityAnswer, collect
+from serving.errors import STATUS, problem_of, status_of
+from serving.health import Health, examine
+from serving.manage import MANAGEMENT
+from serving.privacy import PRIVACY
+from serving.requests import ActivityRequest, DecisionRequest
+from serving.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 1_000_000
+
+
+@post("/decisions", status_code=200, tags=["decide"])
+async def decisions(data: DecisionRequest, runtime: Runtime, caller: Caller) -> Decision:
+    """Decide which promotion to show to a consumer on a site."""
+    return await runtime.decide(caller, data)
+
+
+@post("/activity", status_code=200, tags=["collect"])
+async def activity(data: ActivityRequest, runtime: Runtime, caller: Caller) -> ActivityAnswer:
+    """Store a batch of events; answered after the commit, with what became of each event."""
+    return await collect(data.events, runtime=runtime, caller=caller)
+
+
+@get("/health", tags=["operate"])
+async def health(runtime: Runtime) -> Response[Health]:
+    """Say whether decisions can be made, and why not."""
+    found = await examine(runtime)
+    return Response(
+        found,
+        status_code=200 if found.ready else 503,
+        headers={} if found.ready else {"Retry-After": str(runtime.retry_after_s)},
+    )
+
+
+@get("/metrics", tags=["operate"], media_type="text/plain", sync_to_thread=True)
+def metrics(runtime: Runtime) -> bytes:
+    """Return the metrics of all workers, in Prometheus' text format."""
+    return runtime.metrics.page()
+
+
+@get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+    """Return the description of this API."""
+    return Response(request.app.openapi_schema.to_schema(), media_type="application/vnd.oai.openapi+json")
+
+
+def create_app(runtime: Runtime) -> Litestar:
+    """Make the app that is mounted under `/v1`; `runtime` is opened and closed by who mounts it."""
+
+    def caller(request: Request[Any, Any, State]) -> Caller:
+        return identify(request.headers, runtime.view.catalogue)
+
+    async def count(message: Message, scope: Scope) -> None:
+        if message["type"] == "http.response.start":
+            handler = scope.get("route_handler")
+            route = min(handler.paths) if handler is not None and handler.paths else "unknown"
+            runtime.metrics.requests.labels(route, str(message["status"])).inc()
+
+    def refuse(error: Exception) -> ProblemDetailsException:
+        return _problem(error, retry_after_s=runtime.retry_after_s)
+
+    return Litestar(
+        [decisions, activity, health, metrics, openapi, *MANAGEMENT, *PRIVACY],
+        dependencies={
+            "runtime": Provide(lambda: runtime, sync_to_thread=False, use_cache=True),
+            "caller": Provide(caller, sync_to_thread=False),
+        },
+        plugins=[
+            ProblemDetailsPlugin(
+                ProblemDetailsConfig(
+                    exception_to_problem_detail_map=dict.fromkeys([*STATUS, HTTPException, Exception], refuse)
+                )
+            )
+        ],
+        # The key is checked against the page's origin; browsers only have to be let through to that check.
+        cors_config=CORSConfig(
+            allow_origins=["*"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
+        ),
+        openapi_config=_describe(),
+        request_max_body_size=MAX_BODY_BYTES,
+        before_send=[count],
+        # Handlers of the log belong to the entry point.
+        logging_config=None,
+    )
+
+
+def _problem(error: Exception, *, retry_after_s: int) -> ProblemDetailsException:
+    status = status_of(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("a fault of ours", exc_info=error)
+    if status is not None:
+        document = problem_of(error, status=status)
+        headers = {"Retry-After": str(retry_after_s)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+        if status == HTTPStatus.UNAUTHORIZED:
+            headers = {"WWW-Authenticate": "Bearer"}
+        return ProblemDetailsException(
+            status_code=status,
+            type_=document["type"],
+            title=document["title"],
+            detail=document["detail"],
+            headers=headers,
+        )
+    if isinstance(error, HTTPException):
+        title = HTTPStatus(error.status_code).phrase
+        return ProblemDetailsException(
+            status_code=error.status_code, title=title, detail=_words(error), headers=error.headers
+        )
+    logger.error("unexpected error", exc_info=error)
+    return ProblemDetailsException(
+        status_code=500,
+        title="Internal Server Error",
+        detail="something went wrong here; the server's log says what",
+    )
+
+
+def _words(error: HTTPException) -> str:
+    """What Litestar found wrong with the request, with the field at fault."""
+    faults = error.extra if isinstance(error.extra, list) else []
+    told = "; ".join(
+        f"{fault.get('key', 'body')}: {fault['message']}" for fault in faults if "message" in fault
+    )
+    return told or error.detail
+
+
+def _describe() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Tailored Promotions",
+        version="1",
+        description="Decide, collect and manage. Errors are problem documents (RFC 9457).",
+        servers=[Server(url="/v1")],
+        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{"key": []}],
+        path="/reference",
+    )

@@ -1,0 +1,99 @@
+"""The catalogue: what is offered, where and by whom, as one immutable snapshot of the database."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.answer import FeaturedItem
+from storage.catalogue import CatalogueRows, PromotionRow
+from storage.subscribers import KeyRecord, Site, Subscriber
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Coverage:
+    """Which items each promotion covers, as a ragged table over the distinct items.
+
+    Attributes
+    ----------
+    pairs : the distinct covered items as (site_id, item_id), known to a model or not.
+    indptr : int64[n_promotions + 1]; where each promotion's entries start.
+    pair_index : int32[n_entries]; places in `pairs`.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    indptr: NDArray[np.int64]
+    pair_index: NDArray[np.int32]
+
+    def first(self, row: int) -> tuple[str, str] | None:
+        """Return the first item that a promotion covers, or None when it covers nothing."""
+        start, end = int(self.indptr[row]), int(self.indptr[row + 1])
+        return self.pairs[int(self.pair_index[start])] if end > start else None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Catalogue:
+    """Everything about the network that a decision looks up.
+
+    Attributes
+    ----------
+    promotions : those that are live or will be, by id; places in here are "rows" elsewhere.
+    rows_of : for each subscriber's site the rows of the promotions that may be shown there, ascending.
+    """
+
+    sites: Mapping[str, Site]
+    subscribers: Mapping[str, Subscriber]
+    keys: Mapping[bytes, KeyRecord]
+    promotions: tuple[PromotionRow, ...]
+    rows_of: Mapping[str, NDArray[np.intp]]
+    coverage: Coverage
+    items: Mapping[tuple[str, str], FeaturedItem]
+    read_at: datetime
+
+    def owns(self, subscriber_id: str, site_id: str) -> bool:
+        """Whether a site belongs to a subscriber."""
+        site = self.sites.get(site_id)
+        return site is not None and site.subscriber_id == subscriber_id
+
+
+def make_catalogue(rows: CatalogueRows, *, read_at: datetime) -> Catalogue:
+    """Arrange one reading of the database for looking things up."""
+    row_of = {promotion.promotion_id: row for row, promotion in enumerate(rows.promotions)}
+    by_site: dict[str, list[int]] = {
+        site.site_id: [] for site in rows.sites if site.subscriber_id is not None
+    }
+    for promotion_id, site_id in rows.promotion_sites:
+        if site_id in by_site and promotion_id in row_of:
+            by_site[site_id].append(row_of[promotion_id])
+    return Catalogue(
+        sites=MappingProxyType({site.site_id: site for site in rows.sites}),
+        subscribers=MappingProxyType({one.subscriber_id: one for one in rows.subscribers}),
+        keys=MappingProxyType({key.key_hash: key for key in rows.keys}),
+        promotions=tuple(rows.promotions),
+        rows_of=MappingProxyType(
+            {site_id: np.array(sorted(places), dtype=np.intp) for site_id, places in by_site.items()}
+        ),
+        coverage=_arrange(rows.coverage, row_of),
+        items=MappingProxyType({(item[0], item[1]): FeaturedItem(*item) for item in rows.items}),
+        read_at=read_at,
+    )
+
+
+def _arrange(covered: Sequence[tuple[str, str, str]], row_of: Mapping[str, int]) -> Coverage:
+    index: dict[tuple[str, str], int] = {}
+    entries = sorted(
+        (row_of[promotion_id], index.setdefault((site_id, item_id), len(index)))
+        for promotion_id, site_id, item_id in covered
+        if promotion_id in row_of
+    )
+    counts = (
+        np.bincount([row for row, _ in entries], minlength=len(row_of)) if entries else np.zeros(len(row_of))
+    )
+    return Coverage(
+        pairs=tuple(index),
+        indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        pair_index=np.array([place for _, place in entries], dtype=np.int32),
+    )

@@ -1,0 +1,203 @@
+"""The decision: which promotions fit this consumer best on this site now. No I/O, no clock."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.history import HistoryVector, history_vector
+from models.errors import EmptyHistory
+from models.projection import PooledScores, Projection
+from serving.answer import Decision, PresentedPromotion, Reason
+from serving.creative import fill_in
+from serving.live_model import LiveModel
+from serving.reasons import explain
+from serving.shelf import Shelf
+from serving.token import DecisionClaim, TokenSigner
+from storage.reader import ConsumerRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One question, checked: `n` promotions for one consumer at one place."""
+
+    site_id: str
+    placement: str | None
+    n: int
+    now: datetime
+    decision_id: str
+    may_read_site: Callable[[str], bool]
+    """Whether the answer may name what the consumer did on a site."""
+    max_reasons: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranking:
+    strategy: str
+    pooled: PooledScores
+    history: HistoryVector | None
+    reason: str | None
+
+
+def decide(
+    ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel | None, signer: TokenSigner
+) -> Decision:
+    """Choose and create the promotions for one consumer.
+
+    Parameters
+    ----------
+    record : what the consumer did, as far as it may be used on this site, and the audiences they belong to.
+    shelf : the promotions of this site, projected onto the items that `model` knows.
+    model : the champion; None while there is none.
+    """
+    eligible = shelf.eligible(ask.now, placement=ask.placement, audiences=record.audiences)
+    if not eligible.size:
+        return _nothing(ask, record, model=model, reason=shelf.why_nothing(ask.now, placement=ask.placement))
+    if model is None or shelf.projection is None:
+        return _nothing(
+            ask, record, model=None, reason="no model serves yet; `tailor train`, then `tailor promote`"
+        )
+    ranking = _rank(ask, record, projection=shelf.projection, model=model)
+    order = best(ranking.pooled, eligible, n=ask.n)
+    promotions = [
+        _present(
+            ask, record, place=int(place), rank=rank, ranking=ranking, shelf=shelf, model=model, signer=signer
+        )
+        for rank, place in enumerate(order, start=1)
+    ]
+    return Decision(
+        decision_id=ask.decision_id,
+        consumer_id=record.consumer_id,
+        site_id=ask.site_id,
+        placement=ask.placement,
+        strategy=ranking.strategy,
+        model=model.info,
+        promotion=promotions[0],
+        promotions=promotions,
+        reason=ranking.reason,
+        decided_at=ask.now,
+    )
+
+
+def best(pooled: PooledScores, eligible: NDArray[np.intp], *, n: int) -> NDArray[np.intp]:
+    """Return the `n` best of `eligible`, best first.
+
+    Ties go to the earlier place on the shelf (promotions are ordered by id). What the model knows
+    nothing about comes after everything it knows, in that order, never with a made-up score.
+    """
+    known = eligible[pooled.known[eligible]]
+    scores = pooled.score[known]
+    if known.size > 4 * n:
+        # Everything that reaches the n-th best score, so that ties are cut by place and not by chance.
+        enough = scores >= np.partition(scores, known.size - n)[known.size - n]
+        known, scores = known[enough], scores[enough]
+    ranked = known[np.argsort(-scores, kind="stable")][:n]
+    if ranked.size == n:
+        return ranked
+    unknown = eligible[~pooled.known[eligible]]
+    return np.concatenate([ranked, unknown[: n - ranked.size]])
+
+
+def _rank(ask: Ask, record: ConsumerRecord, *, projection: Projection, model: LiveModel) -> _Ranking:
+    bundle = model.bundle
+    history = history_vector(record.events, bundle.items, bundle.weights, now=ask.now)
+    if bundle.model.kind == "popularity":
+        return _Ranking(
+            "popularity", projection.pool(bundle.model.prior), None, "popularity is the model that serves"
+        )
+    try:
+        scores = bundle.model.score(history)
+    except EmptyHistory:
+        reason = (
+            f"nothing this consumer did recently is known to model version {model.info.version}"
+            if record.events
+            else "no activity of this consumer may be used here yet"
+        )
+        return _Ranking("popularity", projection.pool(bundle.popularity.prior), None, reason)
+    return _Ranking(
+        "tailored", projection.pool(scores, history=history, weights=bundle.weights), history, None
+    )
+
+
+def _nothing(ask: Ask, record: ConsumerRecord, *, model: LiveModel | None, reason: str) -> Decision:
+    return Decision(
+        decision_id=ask.decision_id,
+        consumer_id=record.consumer_id,
+        site_id=ask.site_id,
+        placement=ask.placement,
+        strategy="none",
+        model=None if model is None else model.info,
+        promotion=None,
+        promotions=[],
+        reason=reason,
+        decided_at=ask.now,
+    )
+
+
+def _present(
+    ask: Ask,
+    record: ConsumerRecord,
+    *,
+    place: int,
+    rank: int,
+    ranking: _Ranking,
+    shelf: Shelf,
+    model: LiveModel,
+    signer: TokenSigner,
+) -> PresentedPromotion:
+    promotion = shelf.promotions[place]
+    featured = ranking.pooled.featured_item(place)
+    item = shelf.any_item(place) if featured is None else shelf.item(*model.bundle.items.pair(featured))
+    # The best are always taken: the policy is deterministic, and its choice has the propensity 1.
+    propensity = 1.0
+    claim = DecisionClaim(
+        decision_id=ask.decision_id,
+        promotion_id=promotion.promotion_id,
+        site_id=ask.site_id,
+        consumer_id=record.consumer_id,
+        strategy=ranking.strategy,
+        model_version=model.info.version,
+        rank=rank,
+        propensity=propensity,
+        expires_at=signer.expiry(ask.now),
+    )
+    return PresentedPromotion(
+        promotion_id=promotion.promotion_id,
+        title=fill_in(promotion.title, item) or "",
+        body=fill_in(promotion.body, item),
+        image_url=promotion.image_url,
+        landing_url=promotion.landing_url,
+        code=promotion.code,
+        item=item,
+        score=None if featured is None else float(ranking.pooled.score[place]),
+        rank=rank,
+        propensity=propensity,
+        decision_id=ask.decision_id,
+        token=signer.sign(claim),
+        reasons=_reasons(ask, record, place=place, ranking=ranking, shelf=shelf, model=model),
+    )
+
+
+def _reasons(
+    ask: Ask, record: ConsumerRecord, *, place: int, ranking: _Ranking, shelf: Shelf, model: LiveModel
+) -> list[Reason]:
+    if ranking.history is None:
+        return []
+    carried = explain(
+        model.bundle, ranking.history, pooled=ranking.pooled, promotion_index=place, events=record.events
+    )
+    return [
+        Reason(
+            site_id=one.site_id,
+            kind=one.kind,
+            share=one.share,
+            item_id=one.item_id,
+            title=shelf.item(one.site_id, one.item_id).title,
+            occurred_at=one.occurred_at,
+        )
+        if ask.may_read_site(one.site_id)
+        else Reason(site_id=one.site_id, kind=one.kind, share=one.share)
+        for one in carried[: ask.max_reasons]
+    ]

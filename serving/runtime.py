@@ -1,0 +1,290 @@
+"""What one worker holds while it serves: connections, the view it decides from, and who keeps the view fresh.
+
+The view (catalogue, champion, shelves, signer) is immutable and swapped whole, so a request that began with
+one ends with it. Nothing here waits for ever, and nothing that goes wrong ends the worker: it says 503, and
+tries again.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from models.errors import ModelsError
+from serving.access import Caller, own_site
+from serving.answer import Decision
+from serving.decision import Ask, decide
+from serving.errors import NotReady, RequestRefused
+from serving.live_model import LiveModel, load_champion
+from serving.metrics import ServingMetrics
+from serving.requests import DecisionRequest
+from serving.settings import ServingSettings, read_serving_settings
+from serving.token import TokenSigner
+from serving.view import State, View, make_view, read_state
+from serving.watcher import keep_watcher
+from storage.champions import Champion
+from storage.database import Connection, Database, open_database
+from storage.errors import DatabaseUnavailable, StorageError
+from storage.reader import ConsumerReader, ConsumerRecord
+from storage.schema import check_schema
+from storage.settings import Settings, read_settings
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+# A large catalogue takes its time, and nobody waits for it.
+_REFRESH_TIMEOUT_S = 60.0
+_SETTLE_S = 0.05
+
+
+class Runtime:
+    """The state of one worker; made without I/O, brought to life by `open` inside the serving loop."""
+
+    def __init__(self) -> None:
+        self._settings: Settings | None = None
+        self._limits: ServingSettings | None = None
+        self._database: Database | None = None
+        self._reader: ConsumerReader | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._changed = asyncio.Event()
+        self._tried = asyncio.Event()
+        self._view: View | None = None
+        self._why_not = "the service is starting"
+        self._refused: str | None = None
+
+    @cached_property
+    def metrics(self) -> ServingMetrics:
+        """The counters of this worker; made when first used, for they may live in files."""
+        return ServingMetrics()
+
+    async def open(
+        self,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        worker_index: int | None = 1,
+        patience_s: float = 10.0,
+    ) -> None:
+        """Follow the database; returns after the first try, at most `patience_s` later, well or not."""
+        self._settings = read_settings(environ)
+        self._limits = read_serving_settings(environ)
+        self._threads = ThreadPoolExecutor(self._limits.write_connections + 1, thread_name_prefix="tailor-db")
+        self._tasks.append(asyncio.create_task(self._follow(), name="follow the database"))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._tried.wait(), patience_s)
+        # Only now, so that its import does not compete with a start; and once for all the workers
+        # of a machine.
+        if self._limits.watch_champion and worker_index in (None, 1):
+            self._tasks.append(asyncio.create_task(keep_watcher(environ), name="keep the champion watcher"))
+
+    async def close(self) -> None:
+        """Stop following, finish what is being written, let go of the connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self._disconnect()
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
+
+    @property
+    def limits(self) -> ServingSettings:
+        """The settings of serving."""
+        if self._limits is None:
+            raise NotReady(self._why_not)
+        return self._limits
+
+    @property
+    def view(self) -> View:
+        """What decisions are made from now; `NotReady` while nothing was ever read."""
+        if self._view is None:
+            raise NotReady(self._why_not)
+        return self._view
+
+    @property
+    def why_not(self) -> str:
+        """Why there is nothing to decide from yet."""
+        return self._why_not
+
+    @property
+    def retry_after_s(self) -> int:
+        """When to ask again."""
+        return 2 if self._limits is None else self._limits.retry_after_s
+
+    @property
+    def ready(self) -> bool:
+        """Whether decisions can be made at all."""
+        return self._view is not None
+
+    async def run(self, work: Callable[[Connection], Result], *, timeout_s: float | None = None) -> Result:
+        """Do something with the database in one transaction, in a thread; returns after the commit.
+
+        Raises
+        ------
+        NotReady, DatabaseUnavailable : there is no database now, or it did not answer in time.
+        """
+        database, threads = self._database, self._threads
+        if database is None or threads is None:
+            raise NotReady(self._why_not)
+        limit_s = timeout_s or self.limits.write_timeout_s
+
+        def transact() -> Result:
+            with database.connection() as connection:
+                # The thread must come back too, a little after nobody waits for it any more.
+                connection.execute(f"SET LOCAL statement_timeout = {int(limit_s * 1000) + 500}")
+                return work(connection)
+
+        try:
+            async with asyncio.timeout(limit_s):
+                return await asyncio.get_running_loop().run_in_executor(threads, transact)
+        except TimeoutError as error:
+            raise DatabaseUnavailable(
+                f"the database did not finish within {limit_s:g} s; try again"
+            ) from error
+
+    async def decide(self, caller: Caller, request: DecisionRequest) -> Decision:
+        """Answer one request for a promotion: read the consumer's activity, then decide."""
+        view = self.view
+        own_site(caller, request.site_id, view.catalogue)
+        if request.n > self.limits.max_promotions:
+            raise RequestRefused(f"n is {request.n}; ask for at most {self.limits.max_promotions} promotions")
+        with self.metrics.timed("read"):
+            record = await self._read(request, view)
+        ask = Ask(
+            site_id=request.site_id,
+            placement=request.placement,
+            n=request.n,
+            now=datetime.now(UTC),
+            decision_id=secrets.token_hex(16),
+            may_read_site=lambda site: (
+                caller.key_kind == "secret" or view.catalogue.owns(caller.subscriber_id, site)
+            ),
+            max_reasons=self.limits.max_reasons,
+        )
+        with self.metrics.timed("decide"):
+            decision = decide(
+                ask, record, shelf=view.shelf(request.site_id), model=view.model, signer=view.signer
+            )
+        version = "none" if decision.model is None else decision.model.version
+        self.metrics.decisions.labels(decision.strategy, version).inc()
+        return decision
+
+    async def _read(self, request: DecisionRequest, view: View) -> ConsumerRecord:
+        reader = self._reader
+        if reader is None:
+            raise NotReady(self._why_not)
+        limit = 1 if view.model is None else view.model.bundle.weights.max_events_per_consumer
+        timeout_s = self.limits.read_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await reader.read_consumer(request.who, site_id=request.site_id, limit=limit)
+        except TimeoutError as error:
+            raise DatabaseUnavailable(
+                f"the database did not answer within {timeout_s:g} s; try again"
+            ) from error
+
+    async def _follow(self) -> None:
+        """Keep the view as fresh as the database is; whatever happens there, try again."""
+        while True:
+            try:
+                await self._connect()
+                await self._refresh_for_ever()
+            except (StorageError, OSError) as error:
+                if str(error) != self._why_not:
+                    logger.warning("cannot follow the database, trying again: %s", error)
+                self._why_not = str(error)
+            except Exception:
+                logger.exception("the view could not be made, trying again")
+                self._why_not = "the view could not be made; the server's log says why"
+            self._tried.set()
+            await asyncio.sleep(self.limits.reconnect_s)
+
+    async def _connect(self) -> None:
+        if self._database is None:
+            settings, limits = self._settings, self.limits
+            if settings is None:
+                raise NotReady(self._why_not)
+            # Starting the embedded server takes a second.
+            self._database = await asyncio.to_thread(
+                open_database,
+                settings,
+                max_size=limits.write_connections + 1,
+                timeout_s=limits.write_timeout_s,
+            )
+        await asyncio.to_thread(check_schema, self._database)
+        if self._reader is None:
+            reader = ConsumerReader()
+            await reader.open(
+                self._database.url,
+                max_size=self.limits.read_connections,
+                timeout_s=self.limits.read_timeout_s,
+            )
+            self._reader = reader
+            self._tasks.append(asyncio.create_task(reader.listen(self._note), name="listen for changes"))
+
+    async def _disconnect(self) -> None:
+        reader, self._reader = self._reader, None
+        database, self._database = self._database, None
+        if reader is not None:
+            await reader.close()
+        if database is not None:
+            await asyncio.to_thread(database.close)
+
+    def _note(self, table: str | None) -> None:
+        logger.debug("changed: %s", table or "perhaps anything")
+        self._changed.set()
+
+    async def _refresh_for_ever(self) -> None:
+        while True:
+            self._changed.clear()
+            await self._refresh()
+            self._tried.set()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), self.limits.refresh_s)
+            # A change is seldom alone: the rest of its transaction's notes arrive with it.
+            await asyncio.sleep(_SETTLE_S)
+
+    async def _refresh(self) -> None:
+        """Read the catalogue and the champion log, and swap the view; the work is done in a thread."""
+        state = await self.run(read_state, timeout_s=_REFRESH_TIMEOUT_S)
+        view = await asyncio.to_thread(self._next_view, state)
+        self._view = view
+        self.metrics.catalogue_read.set(view.catalogue.read_at.timestamp())
+
+    def _next_view(self, state: State) -> View:
+        model = None if self._view is None else self._view.model
+        problem = None
+        entry = state.champion
+        if entry is None:
+            model = None
+        elif model is None or (model.info.version, model.info.digest) != (entry.version, entry.digest):
+            model, problem = self._take_over(entry, model)
+        signer = TokenSigner(state.secrets, lifetime=timedelta(days=self.limits.token_days))
+        return make_view(state.catalogue, model, signer=signer, model_problem=problem)
+
+    def _take_over(self, entry: Champion, running: LiveModel | None) -> tuple[LiveModel | None, str | None]:
+        settings = self._settings
+        bundles = Path() if settings is None else settings.home / "bundles"
+        try:
+            model = load_champion(entry, bundles=bundles)
+        except ModelsError as error:
+            kept = "no model" if running is None else f"version {running.info.version}"
+            problem = f"champion {entry.version} is refused ({error}); {kept} serves on"
+            if problem != self._refused:
+                logger.warning("%s", problem)
+                self.metrics.swaps.labels("refused").inc()
+            self._refused = problem
+            return running, problem
+        logger.info(
+            "champion %s (%s, %s items) serves", model.info.version, model.info.kind, len(model.bundle.items)
+        )
+        self.metrics.swaps.labels("taken over").inc()
+        return model, None

@@ -1,0 +1,90 @@
+"""The BentoML service: `bentoml serve serving.service:TailoredPromotions`."""
+
+from http import HTTPStatus
+from typing import Any
+
+import bentoml
+import msgspec
+from starlette.responses import Response
+
+from serving.access import identify
+from serving.api import create_app
+from serving.errors import problem_of, status_of
+from serving.requests import DecisionRequest, read_request
+from serving.runtime import Runtime
+
+# BentoML keeps a timer per request until its timeout, so the timeout is short; our own waits end before it.
+REQUEST_TIMEOUT_S = 5
+
+# One per worker process; made without I/O, opened by the hook below.
+RUNTIME = Runtime()
+
+
+@bentoml.service(
+    traffic={"timeout": REQUEST_TIMEOUT_S},
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+)
+@bentoml.asgi_app(create_app(RUNTIME), path="/v1")
+class TailoredPromotions:
+    """Shows each visitor the one promotion that fits this person best.
+
+    `POST /promotion` is for BentoML's typed client; everything else is under `/v1`.
+    """
+
+    # BentoML does not run the lifespan of a mounted Litestar app: its own hooks open and close the
+    # runtime, in the serving event loop.
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def open_runtime(self) -> None:
+        await RUNTIME.open(worker_index=bentoml.server_context.worker_index)
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    async def close_runtime(self) -> None:
+        await RUNTIME.close()
+
+    async def __is_ready__(self) -> bool:
+        return RUNTIME.ready
+
+    @bentoml.api  # type: ignore[untyped-decorator]
+    async def promotion(  # noqa: PLR0917 - the fields of the request
+        self,
+        ctx: bentoml.Context,
+        site_id: str,
+        consumer_id: str | None = None,
+        identifier: str | None = None,
+        namespace: str | None = None,
+        placement: str | None = None,
+        n: int = 1,
+    ) -> dict[str, Any]:
+        """Decide which promotion to show to a consumer on a site.
+
+        Send the key as `Authorization: Bearer <key>` (`bentoml.SyncHTTPClient(url, token=key)`).
+        """
+        fields = {
+            "site_id": site_id,
+            "consumer_id": consumer_id,
+            "identifier": identifier,
+            "namespace": namespace,
+            "placement": placement,
+            "n": n,
+        }
+        try:
+            caller = identify(ctx.request.headers, RUNTIME.view.catalogue)
+            decision = await RUNTIME.decide(caller, read_request(DecisionRequest, fields))
+        except Exception as error:
+            status = status_of(error)
+            if status is None:
+                raise
+            return _refusal(ctx, error, status)  # type: ignore[return-value]
+        # Already JSON: BentoML passes a response through as it is.
+        return Response(msgspec.json.encode(decision), media_type="application/json")  # type: ignore[return-value]
+
+
+def _refusal(ctx: bentoml.Context, error: Exception, status: HTTPStatus) -> Response:
+    # BentoML would hide the text of a 401 or 403 and of every 5xx; a response of our own keeps it.
+    ctx.response.status_code = int(status)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        ctx.response.headers["Retry-After"] = str(RUNTIME.retry_after_s)
+    return Response(
+        msgspec.json.encode(problem_of(error, status=status)), media_type="application/problem+json"
+    )

@@ -1,0 +1,136 @@
+"""What may be shown on one site: its promotions in one block, projected onto what the model knows."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from models.projection import Projection
+from serving.answer import FeaturedItem
+from serving.catalog import Catalogue, Coverage
+from serving.live_model import LiveModel
+from storage.catalogue import PromotionRow
+
+_EVERYONE = -1
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Shelf:
+    """The promotions of one site, ordered by id; every array has one entry a promotion."""
+
+    site_id: str
+    promotions: tuple[PromotionRow, ...]
+    starts_s: NDArray[np.float64]
+    ends_s: NDArray[np.float64]
+    audience: NDArray[np.int32]
+    audience_codes: Mapping[str, int]
+    in_placement: Mapping[str, NDArray[np.bool_]]
+    anywhere: NDArray[np.bool_]
+    first_covered: tuple[tuple[str, str] | None, ...]
+    items: Mapping[tuple[str, str], FeaturedItem]
+    projection: Projection | None
+
+    def eligible(
+        self, now: datetime, *, placement: str | None, audiences: Iterable[str] = ()
+    ) -> NDArray[np.intp]:
+        """Return the places of the promotions that may be shown now, here, to a member of `audiences`."""
+        if not self.promotions:
+            return np.empty(0, dtype=np.intp)
+        allowed = self._live(now, placement)
+        if self.audience_codes:
+            codes = [self.audience_codes[one] for one in audiences if one in self.audience_codes]
+            allowed &= np.isin(self.audience, [_EVERYONE, *codes])
+        return np.flatnonzero(allowed)
+
+    def why_nothing(self, now: datetime, *, placement: str | None) -> str:
+        """Say why no promotion can be shown, and what would change it."""
+        if not self.promotions:
+            return f"site {self.site_id!r} has no active promotion; create one with POST /v1/promotions"
+        if not self._live(now, None).any():
+            return f"no promotion of site {self.site_id!r} is live at {now.isoformat()}; check their dates"
+        if not self._live(now, placement).any():
+            return f"no live promotion of site {self.site_id!r} may be shown at placement {placement!r}"
+        return f"every live promotion of site {self.site_id!r} is for an audience without this consumer"
+
+    def item(self, site_id: str, item_id: str) -> FeaturedItem:
+        """Return an item as the catalogue describes it, or with its ids only."""
+        return self.items.get((site_id, item_id)) or FeaturedItem(site_id=site_id, item_id=item_id)
+
+    def any_item(self, place: int) -> FeaturedItem | None:
+        """Return the first item that a promotion covers, for one whose items the model has never seen."""
+        pair = self.first_covered[place]
+        return None if pair is None else self.item(*pair)
+
+    def _live(self, now: datetime, placement: str | None) -> NDArray[np.bool_]:
+        moment = now.timestamp()
+        live: NDArray[np.bool_] = (self.starts_s <= moment) & (moment < self.ends_s)
+        if placement is not None:
+            here = self.in_placement.get(placement)
+            live &= self.anywhere if here is None else (self.anywhere | here)
+        return live
+
+
+def make_shelves(catalogue: Catalogue, model: LiveModel | None) -> Mapping[str, Shelf]:
+    """Return the shelf of every site that has one, for the champion that serves."""
+    covered = None if model is None else coverage_matrix(catalogue.coverage, model)
+    return MappingProxyType(
+        {
+            site_id: _make_shelf(site_id, rows, catalogue=catalogue, covered=covered, model=model)
+            for site_id, rows in catalogue.rows_of.items()
+        }
+    )
+
+
+def coverage_matrix(coverage: Coverage, model: LiveModel) -> sparse.csr_matrix:
+    """Return which known items each promotion covers, [n_promotions × n_items]."""
+    ids = model.bundle.items
+    index = np.array(
+        [-1 if (i := ids.index(*pair)) is None else i for pair in coverage.pairs], dtype=np.int64
+    )
+    columns = index[coverage.pair_index] if index.size else np.empty(0, dtype=np.int64)
+    rows = np.repeat(np.arange(len(coverage.indptr) - 1), np.diff(coverage.indptr))
+    known = columns >= 0
+    return sparse.csr_matrix(
+        (np.ones(int(known.sum()), dtype=np.float32), (rows[known], columns[known])),
+        shape=(len(coverage.indptr) - 1, len(ids)),
+    )
+
+
+def _make_shelf(
+    site_id: str,
+    rows: NDArray[np.intp],
+    *,
+    catalogue: Catalogue,
+    covered: sparse.csr_matrix | None,
+    model: LiveModel | None,
+) -> Shelf:
+    promotions = tuple(catalogue.promotions[row] for row in rows)
+    codes = {
+        name: code for code, name in enumerate(sorted({p.audience_id for p in promotions if p.audience_id}))
+    }
+    names = {name for p in promotions if p.placements is not None for name in p.placements}
+    projection = None
+    if covered is not None and model is not None:
+        projection = Projection(covered[rows], model.bundle.pooling)
+    return Shelf(
+        site_id=site_id,
+        promotions=promotions,
+        starts_s=np.array([-np.inf if p.starts_at is None else p.starts_at.timestamp() for p in promotions]),
+        ends_s=np.array([np.inf if p.ends_at is None else p.ends_at.timestamp() for p in promotions]),
+        audience=np.array([codes.get(p.audience_id or "", _EVERYONE) for p in promotions], dtype=np.int32),
+        audience_codes=MappingProxyType(codes),
+        in_placement=MappingProxyType(
+            {
+                name: np.array([name in (p.placements or ()) for p in promotions], dtype=np.bool_)
+                for name in names
+            }
+        ),
+        anywhere=np.array([p.placements is None for p in promotions], dtype=np.bool_),
+        first_covered=tuple(catalogue.coverage.first(int(row)) for row in rows),
+        items=catalogue.items,
+        projection=projection,
+    )
