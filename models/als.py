@@ -46,16 +46,20 @@ class Als:
     """
 
     factors: int = 64
-    regularization: float = 10.0
+    regularization: float = 5.0
     alpha: float = 1.0
     iterations: int = 10
     random_state: int = 0
 
     def __post_init__(self) -> None:
-        if self.factors < 1 or self.iterations < 1:
-            raise InvalidModel(f"{self}: give 1 factor and 1 iteration or more")
-        if not (0 < self.regularization < np.inf and 0 < self.alpha < np.inf):
-            raise InvalidModel(f"{self}: give a finite regularization and alpha above 0")
+        for name, least in (("factors", 1), ("iterations", 1), ("random_state", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InvalidModel(f"{name}={value!r}: give a whole number of {least} or more")
+        for name in ("regularization", "alpha"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
+                raise InvalidModel(f"{name}={value!r}: give a finite number above 0")
 
     def fit(
         self, interactions: Interactions, *, progress: Callable[[int, int], None] | None = None

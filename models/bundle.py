@@ -160,18 +160,13 @@ def read_bundle(directory: Path, *, expected_digest: str | None = None) -> Bundl
     try:
         items = ItemIds.from_json(_from_json(contents["items.json"], "items.json"))
         weights = InteractionWeights.from_json(manifest["weights"])
-        model = MODEL_KINDS[manifest["model_kind"]].from_arrays(
-            items,
-            weights,
-            arrays=_from_safetensors(contents["model.safetensors"], "model.safetensors"),
-            parameters=manifest["parameters"],
-        )
-        popularity = FittedPopularity.from_arrays(
-            items,
-            weights,
-            arrays=_from_safetensors(contents["popularity.safetensors"], "popularity.safetensors"),
-            parameters={},
-        )
+        kind = MODEL_KINDS[manifest["model_kind"]]
+        told = _from_safetensors(contents["model.safetensors"], "model.safetensors")
+        model = kind.from_arrays(items, weights, arrays=told, parameters=manifest["parameters"])
+        _refuse_surprising(told, model, "model.safetensors")
+        told = _from_safetensors(contents["popularity.safetensors"], "popularity.safetensors")
+        popularity = FittedPopularity.from_arrays(items, weights, arrays=told, parameters={})
+        _refuse_surprising(told, popularity, "popularity.safetensors")
         pooling = Pooling.from_json(manifest["pooling"])
     except (FeaturesError, InvalidModel, TypeError) as error:
         raise BundleRefused(f"{directory}: {error}") from error
@@ -254,6 +249,11 @@ def _write_whole(directory: Path, contents: Mapping[str, bytes]) -> None:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+
+
+def _refuse_surprising(arrays: Mapping[str, NDArray[Any]], model: FittedRecommender, name: str) -> None:
+    if surprising := sorted(set(arrays) - set(model.arrays())):
+        raise BundleRefused(f"{name} holds surprising arrays: {', '.join(surprising)}")
 
 
 def _fingerprint(content: bytes) -> dict[str, Any]:

@@ -32,14 +32,16 @@ class Pooling:
 
     kind: PoolingKind = "top_mean"
     top: int = 5
-    overlap: float = 0.1
+    overlap: float = 0.2
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(PoolingKind):
             raise InvalidModel(f"pooling {self.kind!r}; known: {', '.join(get_args(PoolingKind))}")
         if isinstance(self.top, bool) or not isinstance(self.top, int) or self.top < 1:
             raise InvalidModel(f"top={self.top!r}: give a whole number of 1 or more")
-        if not (isinstance(self.overlap, int | float) and 0 <= self.overlap < np.inf):
+        if isinstance(self.overlap, bool) or not (
+            isinstance(self.overlap, int | float) and 0 <= self.overlap < np.inf
+        ):
             raise InvalidModel(f"overlap={self.overlap!r}: give a finite number of 0 or more")
 
     def to_json(self) -> dict[str, Any]:

@@ -1,0 +1,244 @@
+"""A bundle is exactly what was written, or it is refused with the reason."""
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from features.ids import ItemIds
+from features.weights import InteractionWeights
+from models.als import Als, FittedAls
+from models.bundle import read_bundle, write_bundle
+from models.errors import BundleRefused, InvalidModel
+from models.pooling import Pooling
+from models.popularity import FittedPopularity
+
+ITEMS = ItemIds({"books": ["1", "2"], "müsic": ["1"]})
+WEIGHTS = InteractionWeights(half_life_days=30)
+POPULARITY = FittedPopularity(ITEMS, WEIGHTS, np.array([0.25, 0.75, 1], dtype=np.float32))
+MODEL = FittedAls(ITEMS, WEIGHTS, np.eye(3, 4, dtype=np.float32), Als(factors=4))
+
+
+def write(directory: Path, **more: Any) -> str:
+    told = {
+        "popularity": POPULARITY,
+        "pooling": Pooling("max"),
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    return write_bundle(directory, MODEL, **{**told, **more})
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    write(tmp_path / "bundle", metrics={"ndcg10": 0.25}, data={"as_of": "2026-01-01"}, code_revision="abc123")
+    return tmp_path / "bundle"
+
+
+def test_what_was_written_down_comes_back(bundle: Path) -> None:
+    read = read_bundle(bundle)
+    assert (read.items, read.weights, read.pooling) == (ITEMS, WEIGHTS, Pooling("max"))
+    assert np.array_equal(read.model.arrays()["item_factors"], MODEL.item_factors)
+    told = {name: read.manifest[name] for name in ("metrics", "data", "code_revision", "model_kind")}
+    assert told == {
+        "metrics": {"ndcg10": 0.25},
+        "data": {"as_of": "2026-01-01"},
+        "code_revision": "abc123",
+        "model_kind": "als",
+    }
+    assert read.digest == hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+
+
+def test_the_same_bundle_has_the_same_digest(tmp_path: Path) -> None:
+    assert write(tmp_path / "one") == write(tmp_path / "two")
+
+
+def test_a_bundle_is_not_written_over_another(bundle: Path) -> None:
+    before = read_bundle(bundle).digest
+    with pytest.raises(OSError, match="not empty"):
+        write(bundle)
+    assert read_bundle(bundle).digest == before
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_numbers_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write(tmp_path / "bundle", metrics={"ndcg10": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_popularity_over_other_items_is_not_written(tmp_path: Path) -> None:
+    other = FittedPopularity(ItemIds({"a": ["1"]}), WEIGHTS, np.ones(1, dtype=np.float32))
+    with pytest.raises(InvalidModel, match="popularity is over"):
+        write(tmp_path / "bundle", popularity=other)
+
+
+def rewrite(bundle: Path, **changes: Any) -> None:
+    """Change the manifest, as somebody would who knows the format."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest.update(changes)
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def replace(bundle: Path, name: str, content: bytes) -> None:
+    """Put other content in, with its true digest in the manifest."""
+    (bundle / name).write_bytes(content)
+    files = json.loads((bundle / "manifest.json").read_text())["files"]
+    files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    rewrite(bundle, files=files)
+
+
+def arrays(**named: np.ndarray) -> bytes:
+    return safetensors.numpy.save(named)
+
+
+def truncate(bundle: Path) -> None:
+    path = bundle / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def tamper(bundle: Path) -> None:
+    path = bundle / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def lengthen(bundle: Path) -> None:
+    with (bundle / "items.json").open("ab") as file:
+        file.write(b" ")
+
+
+def link(bundle: Path) -> None:
+    path = bundle / "model.safetensors"
+    path.rename(bundle.parent / "elsewhere")
+    path.symlink_to(bundle.parent / "elsewhere")
+
+
+def list_path_outside(bundle: Path) -> None:
+    (bundle / "items.json").rename(bundle.parent / "items.json")
+    files = json.loads((bundle / "manifest.json").read_text())["files"]
+    files["../items.json"] = files.pop("items.json")
+    rewrite(bundle, files=files)
+
+
+def make_folder(bundle: Path) -> None:
+    (bundle / "items.json").unlink()
+    (bundle / "items.json").mkdir()
+
+
+def make_pipe(bundle: Path) -> None:
+    (bundle / "items.json").unlink()
+    os.mkfifo(bundle / "items.json")
+
+
+REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "truncated": (truncate, "model.safetensors is cut short: 108 of 112|is cut short"),
+    "tampered": (tamper, "model.safetensors was changed"),
+    "lengthened": (lengthen, "items.json is longer than"),
+    "no manifest": (lambda b: (b / "manifest.json").unlink(), "manifest.json is missing"),
+    "no arrays": (lambda b: (b / "model.safetensors").unlink(), "model.safetensors is missing"),
+    "extra file": (lambda b: (b / "run.py").touch(), "holds run.py, which no bundle has"),
+    "extra hidden file": (lambda b: (b / ".x").touch(), "holds .x"),
+    "extra folder": (lambda b: (b / "more").mkdir(), "holds more"),
+    "link": (link, "cannot be read as a plain file"),
+    "folder for a file": (make_folder, "cannot be read as a plain file"),
+    "pipe for a file": (make_pipe, "is cut short"),
+    "path outside": (list_path_outside, r"lists the files \['../items.json'"),
+    "absolute path": (lambda b: rewrite(b, files={"/etc/passwd": {}}), "lists the files"),
+    "extra listed file": (lambda b: rewrite(b, files={"model.pkl": {}}), "lists the files"),
+    "odd fingerprint": (
+        lambda b: rewrite(
+            b, files=dict.fromkeys(("items.json", "model.safetensors", "popularity.safetensors"))
+        ),
+        "items.json is None; expected its bytes and sha256",
+    ),
+    "newer version": (lambda b: rewrite(b, format_version=2), "format version 2; this code reads version 1"),
+    "version as text": (lambda b: rewrite(b, format_version="1"), "format version '1'"),
+    "version as truth": (lambda b: rewrite(b, format_version=True), "format version True"),
+    "unknown kind": (lambda b: rewrite(b, model_kind="oracle"), "unknown model kind 'oracle'; known: als"),
+    "unknown field": (lambda b: rewrite(b, execute="rm"), "has the fields"),
+    "wrong type": (lambda b: rewrite(b, metrics=[]), r"metrics is \[\]; expected dict"),
+    "manifest is a list": (lambda b: (b / "manifest.json").write_text("[]"), "is a list; expected an object"),
+    "manifest is no JSON": (lambda b: (b / "manifest.json").write_text("{"), "no valid JSON"),
+    "manifest is no text": (lambda b: (b / "manifest.json").write_bytes(b"\xff\xfe\x80"), "no valid JSON"),
+    "manifest too deep": (lambda b: (b / "manifest.json").write_text("[" * 100_000), "no valid JSON"),
+    "NaN in manifest": (lambda b: rewrite(b, metrics={"ndcg10": float("nan")}), "NaN is not a number"),
+    "huge number": (
+        lambda b: (b / "manifest.json").write_text('{"format_version": 1e999}'),
+        "1e999 is too great a number",
+    ),
+    "odd parameters": (lambda b: rewrite(b, parameters={"factors": 4}), "parameters"),
+    "parameters of a wrong type": (
+        lambda b: rewrite(b, parameters={**MODEL.parameters(), "regularization": "x"}),
+        "regularization='x'",
+    ),
+    "other factors": (
+        lambda b: rewrite(b, parameters={**MODEL.parameters(), "factors": 5}),
+        r"is float32\[3, 4\]; expected float32\[3, 5\]",
+    ),
+    "odd weights": (lambda b: rewrite(b, weights={"purchase": -1}), "purchase=-1"),
+    "odd pooling": (lambda b: rewrite(b, pooling={"kind": "mean"}), "pooling has"),
+    "unsorted items": (lambda b: replace(b, "items.json", b'{"b": ["1"], "a": ["1", "2"]}'), "not sorted"),
+    "fewer items": (lambda b: replace(b, "items.json", b'{"a": ["1", "2"]}'), "expected float32"),
+    "items are a list": (lambda b: replace(b, "items.json", b"[]"), "item ids are a list"),
+    "pickle": (
+        lambda b: replace(b, "model.safetensors", pickle.dumps({"item_factors": [1]})),
+        "holds no readable arrays",
+    ),
+    "empty arrays file": (lambda b: replace(b, "model.safetensors", b""), "holds no readable arrays"),
+    "other arrays": (
+        lambda b: replace(b, "model.safetensors", arrays(x=np.ones(1, np.float32))),
+        "no array 'item_factors'",
+    ),
+    "surprising array": (
+        lambda b: replace(
+            b,
+            "model.safetensors",
+            arrays(item_factors=np.ones((3, 4), np.float32), more=np.ones(1, np.float32)),
+        ),
+        "surprising arrays: more",
+    ),
+    "NaN": (
+        lambda b: replace(
+            b, "model.safetensors", arrays(item_factors=np.full((3, 4), np.nan, dtype=np.float32))
+        ),
+        "values that are not finite",
+    ),
+    "infinite popularity": (
+        lambda b: replace(
+            b, "popularity.safetensors", arrays(prior=np.array([1, 2, np.inf], dtype=np.float32))
+        ),
+        "values that are not finite",
+    ),
+    "float64": (
+        lambda b: replace(b, "model.safetensors", arrays(item_factors=np.ones((3, 4)))),
+        "is float64",
+    ),
+}
+
+
+@pytest.mark.parametrize(("harm", "reason"), REFUSALS.values(), ids=list(REFUSALS))
+def test_a_harmed_bundle_is_refused_with_its_reason(
+    bundle: Path, harm: Callable[[Path], object], reason: str
+) -> None:
+    harm(bundle)
+    with pytest.raises(BundleRefused, match=reason):
+        read_bundle(bundle)
+
+
+def test_another_digest_than_expected_is_refused(bundle: Path) -> None:
+    with pytest.raises(BundleRefused, match=f"expected {'0' * 64}"):
+        read_bundle(bundle, expected_digest="0" * 64)
+
+
+def test_a_bundle_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleRefused, match=r"manifest\.json is missing"):
+        read_bundle(tmp_path / "nothing")
