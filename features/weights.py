@@ -19,6 +19,7 @@ FIXED_POINT_ONE = 1 << 24
 
 _LONGEST_DECAY_DAYS = 40_000
 _HALF_LIVES_TO_NOTHING = 26
+_GREATEST = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +60,16 @@ class InteractionWeights:
 
     def __post_init__(self) -> None:
         for kind in KINDS:
-            if not (math.isfinite(getattr(self, kind)) and getattr(self, kind) >= 0):
-                raise InvalidWeights(f"{kind}={getattr(self, kind)!r}: give a finite weight of 0 or more")
+            if not 0 <= getattr(self, kind) <= _GREATEST:
+                raise InvalidWeights(f"{kind}={getattr(self, kind)!r}: give a weight from 0 to {_GREATEST:g}")
         if not any(getattr(self, kind) > 0 for kind in KINDS):
             raise InvalidWeights(f"every kind has weight 0; give one of {', '.join(KINDS)} a weight above 0")
-        if self.half_life_days is not None and not (
-            math.isfinite(self.half_life_days) and self.half_life_days > 0
-        ):
+        if self.half_life_days is not None and not 0 < self.half_life_days <= _GREATEST:
             raise InvalidWeights(f"half_life_days={self.half_life_days!r}: give days above 0, or None")
-        if self.window_days is not None and self.window_days < 0:
+        if self.window_days is not None and not 0 <= self.window_days <= _GREATEST:
             raise InvalidWeights(f"window_days={self.window_days!r}: give 0 days or more, or None")
         for name in ("min_item_consumers", "min_consumer_items", "max_events_per_consumer"):
-            if getattr(self, name) < 1:
+            if not 1 <= getattr(self, name) <= _GREATEST:
                 raise InvalidWeights(f"{name}={getattr(self, name)!r}: give 1 or more")
 
     @property

@@ -58,8 +58,8 @@ class Als:
                 raise InvalidModel(f"{name}={value!r}: give a whole number of {least} or more")
         for name in ("regularization", "alpha"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
-                raise InvalidModel(f"{name}={value!r}: give a finite number above 0")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
+                raise InvalidModel(f"{name}={value!r}: give a number above 0 and below 1e12")
 
     def fit(
         self, interactions: Interactions, *, progress: Callable[[int, int], None] | None = None
@@ -193,7 +193,12 @@ class FittedAls:
             raise InvalidModel(f"parameters {sorted(parameters)}; expected {sorted(known)}")
         made_with = Als(**parameters)
         shape = (len(items), made_with.factors)
-        return cls(items, weights, require_array(arrays, "item_factors", shape=shape), made_with)
+        model = cls(items, weights, require_array(arrays, "item_factors", shape=shape), made_with)
+        with np.errstate(over="ignore", invalid="ignore"):
+            usable = np.isfinite(model.gram).all()
+        if not usable:
+            raise InvalidModel("array 'item_factors' holds values too great to score with")
+        return model
 
 
 def to_als_confidence(confidence: Any, alpha: float) -> Any:

@@ -9,20 +9,12 @@ The bundle's digest is the sha256 of manifest.json, and so of everything.
 """
 
 import hashlib
-import json
-import math
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from features.errors import FeaturesError
@@ -30,6 +22,15 @@ from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.als import FittedAls
 from models.errors import BundleRefused, InvalidModel
+from models.folder import (
+    fingerprint,
+    from_json,
+    from_safetensors,
+    read_file,
+    to_json,
+    to_safetensors,
+    write_whole,
+)
 from models.pooling import Pooling
 from models.popularity import FittedPopularity
 from models.recommender import FittedRecommender
@@ -119,11 +120,11 @@ def write_bundle(
     if popularity.items != model.items:
         raise InvalidModel(f"the popularity is over {popularity.items!r}, the model over {model.items!r}")
     contents = {
-        "items.json": _to_json(model.items.to_json()),
-        "model.safetensors": _to_safetensors(model.arrays()),
-        "popularity.safetensors": _to_safetensors(popularity.arrays()),
+        "items.json": to_json(model.items.to_json()),
+        "model.safetensors": to_safetensors(model.arrays()),
+        "popularity.safetensors": to_safetensors(popularity.arrays()),
     }
-    manifest = _to_json(
+    manifest = to_json(
         {
             "format_version": FORMAT_VERSION,
             "model_kind": model.kind,
@@ -134,10 +135,10 @@ def write_bundle(
             "metrics": dict(metrics or {}),
             "code_revision": code_revision,
             "created_at": (created_at or datetime.now(UTC)).isoformat(),
-            "files": {name: _fingerprint(content) for name, content in contents.items()},
+            "files": {name: fingerprint(content) for name, content in contents.items()},
         }
     )
-    _write_whole(directory, {**contents, _MANIFEST: manifest})
+    write_whole(directory, {**contents, _MANIFEST: manifest})
     return hashlib.sha256(manifest).hexdigest()
 
 
@@ -151,30 +152,30 @@ def read_bundle(directory: Path, *, expected_digest: str | None = None) -> Bundl
         an unknown format version or model kind, a digest that is not the expected one, or arrays that make no
         model.
     """
-    content = _read_file(directory, _MANIFEST, limit_bytes=_MANIFEST_LIMIT_BYTES)
+    content = read_file(directory, _MANIFEST, limit_bytes=_MANIFEST_LIMIT_BYTES)
     digest = hashlib.sha256(content).hexdigest()
     if expected_digest is not None and digest != expected_digest:
         raise BundleRefused(f"{directory} has the digest {digest}; expected {expected_digest}")
     manifest = _read_manifest(content)
     contents = _read_contents(directory, manifest["files"])
     try:
-        items = ItemIds.from_json(_from_json(contents["items.json"], "items.json"))
+        items = ItemIds.from_json(from_json(contents["items.json"], "items.json"))
         weights = InteractionWeights.from_json(manifest["weights"])
         kind = MODEL_KINDS[manifest["model_kind"]]
-        told = _from_safetensors(contents["model.safetensors"], "model.safetensors")
+        told = from_safetensors(contents["model.safetensors"], "model.safetensors")
         model = kind.from_arrays(items, weights, arrays=told, parameters=manifest["parameters"])
         _refuse_surprising(told, model, "model.safetensors")
-        told = _from_safetensors(contents["popularity.safetensors"], "popularity.safetensors")
+        told = from_safetensors(contents["popularity.safetensors"], "popularity.safetensors")
         popularity = FittedPopularity.from_arrays(items, weights, arrays=told, parameters={})
         _refuse_surprising(told, popularity, "popularity.safetensors")
         pooling = Pooling.from_json(manifest["pooling"])
-    except (FeaturesError, InvalidModel, TypeError) as error:
+    except (FeaturesError, InvalidModel, TypeError, ArithmeticError) as error:
         raise BundleRefused(f"{directory}: {error}") from error
     return Bundle(model, popularity, pooling, manifest, digest)
 
 
 def _read_manifest(content: bytes) -> dict[str, Any]:
-    manifest = _from_json(content, _MANIFEST)
+    manifest = from_json(content, _MANIFEST)
     if not isinstance(manifest, dict):
         raise BundleRefused(f"{_MANIFEST} is a {type(manifest).__name__}; expected an object")
     # The version first: what another version looks like is not for this code to judge.
@@ -207,88 +208,17 @@ def _read_contents(directory: Path, files: Mapping[str, Any]) -> dict[str, bytes
             or not isinstance(told["bytes"], int)
         ):
             raise BundleRefused(f"{_MANIFEST}: {name} is {told!r}; expected its bytes and sha256")
-        content = _read_file(directory, name, limit_bytes=told["bytes"])
+        content = read_file(directory, name, limit_bytes=told["bytes"])
         if len(content) < told["bytes"]:
             raise BundleRefused(
                 f"{name} is cut short: {len(content)} of {told['bytes']} bytes; copy it again"
             )
-        if _fingerprint(content) != told:
+        if fingerprint(content) != told:
             raise BundleRefused(f"{name} was changed: its sha256 is not the manifest's; copy it again")
         contents[name] = content
     return contents
 
 
-def _read_file(directory: Path, name: str, *, limit_bytes: int) -> bytes:
-    path = directory / name
-    try:
-        # A link could lead out of the folder: only what lies in it counts.
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(file, "rb") as opened:
-            content = opened.read(limit_bytes + 1)
-    except FileNotFoundError:
-        raise BundleRefused(f"{path} is missing") from None
-    except OSError as error:
-        raise BundleRefused(f"{path} cannot be read as a plain file: {error.strerror}") from error
-    if len(content) > limit_bytes:
-        raise BundleRefused(f"{path} is longer than the {limit_bytes} bytes it may have")
-    return content
-
-
-def _write_whole(directory: Path, contents: Mapping[str, bytes]) -> None:
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    # Beside its final place, so that the rename stays on one file system.
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        for name, content in contents.items():
-            with (unfinished / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        unfinished.chmod(0o755)
-        unfinished.replace(directory)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-
-
 def _refuse_surprising(arrays: Mapping[str, NDArray[Any]], model: FittedRecommender, name: str) -> None:
     if surprising := sorted(set(arrays) - set(model.arrays())):
         raise BundleRefused(f"{name} holds surprising arrays: {', '.join(surprising)}")
-
-
-def _fingerprint(content: bytes) -> dict[str, Any]:
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _to_json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1).encode() + b"\n"
-
-
-def _from_json(content: bytes, name: str) -> Any:
-    try:
-        return json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise BundleRefused(f"{name} is no valid JSON: {error}") from error
-
-
-def _refuse_constant(constant: str) -> float:
-    raise ValueError(f"{constant} is not a number")
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text} is too great a number")
-    return number
-
-
-def _to_safetensors(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    content: bytes = safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()})
-    return content
-
-
-def _from_safetensors(content: bytes, name: str) -> dict[str, NDArray[Any]]:
-    load: Callable[[bytes], dict[str, NDArray[Any]]] = safetensors.numpy.load
-    try:
-        return load(content)
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BundleRefused(f"{name} holds no readable arrays: {error}") from error

@@ -23,6 +23,7 @@ from models.popularity import FittedPopularity
 
 ITEMS = ItemIds({"books": ["1", "2"], "müsic": ["1"]})
 WEIGHTS = InteractionWeights(half_life_days=30)
+FILES = ("items.json", "model.safetensors", "popularity.safetensors")
 POPULARITY = FittedPopularity(ITEMS, WEIGHTS, np.array([0.25, 0.75, 1], dtype=np.float32))
 MODEL = FittedAls(ITEMS, WEIGHTS, np.eye(3, 4, dtype=np.float32), Als(factors=4))
 
@@ -150,7 +151,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "extra folder": (lambda b: (b / "more").mkdir(), "holds more"),
     "link": (link, "cannot be read as a plain file"),
     "folder for a file": (make_folder, "cannot be read as a plain file"),
-    "pipe for a file": (make_pipe, "is cut short"),
+    "pipe for a file": (make_pipe, "cannot be read as a plain file"),
     "path outside": (list_path_outside, r"lists the files \['../items.json'"),
     "absolute path": (lambda b: rewrite(b, files={"/etc/passwd": {}}), "lists the files"),
     "extra listed file": (lambda b: rewrite(b, files={"model.pkl": {}}), "lists the files"),
@@ -186,6 +187,20 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "odd weights": (lambda b: rewrite(b, weights={"purchase": -1}), "purchase=-1"),
     "odd pooling": (lambda b: rewrite(b, pooling={"kind": "mean"}), "pooling has"),
+    "a size beyond any file": (
+        lambda b: rewrite(b, files={name: {"bytes": 10**30, "sha256": ""} for name in FILES}),
+        "is cut short",
+    ),
+    "a size below nothing": (
+        lambda b: rewrite(b, files={name: {"bytes": -5, "sha256": ""} for name in FILES}),
+        "is longer than the -5 bytes",
+    ),
+    "huge factors": (
+        lambda b: replace(
+            b, "model.safetensors", arrays(item_factors=np.full((3, 4), 1e30, dtype=np.float32))
+        ),
+        "too great to score with",
+    ),
     "unsorted items": (lambda b: replace(b, "items.json", b'{"b": ["1"], "a": ["1", "2"]}'), "not sorted"),
     "fewer items": (lambda b: replace(b, "items.json", b'{"a": ["1", "2"]}'), "expected float32"),
     "items are a list": (lambda b: replace(b, "items.json", b"[]"), "item ids are a list"),
