@@ -46,8 +46,8 @@ async def collect(raw_events: Sequence[Any], *, runtime: Runtime, caller: Caller
     Raises
     ------
     TooLarge : more than 500 events.
-    UnknownSite, NotASubscriber, SiteRefused : an event is of a site that the key does not open; nothing of the
-        batch is stored then.
+    UnknownSite, NotASubscriber, SiteRefused : an event is of a site that the key does not open; nothing of
+        the batch is stored then.
     """
     if len(raw_events) > MAX_EVENTS:
         raise TooLarge(f"{len(raw_events)} events; send at most {MAX_EVENTS} in one call")

@@ -27,8 +27,8 @@ def run_server(*, host: str, port: int, workers: int = 1, environ: Mapping[str, 
     InvalidValue, ValueError : a setting that does not exist or makes no sense, before anything is started.
     """
     environment = server_environment(workers=workers, environ=environ)
-    # A session of its own: the server gets each signal once, from us, whether the terminal sends it to the whole
-    # group or somebody sends it to this process alone.
+    # A session of its own: the server gets each signal once, from us, whether the terminal sends it to the
+    # whole group or somebody sends it to this process alone.
     process = subprocess.Popen(server_command(host=host, port=port), env=environment, start_new_session=True)
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
