@@ -112,7 +112,7 @@ def reciprocal_rank(rankings: Rankings, k: int) -> NDArray[np.float64]:
 
 def hit_rate(rankings: Rankings, k: int) -> NDArray[np.float64]:
     """1 where something relevant is among the first k, float64[n_queries]."""
-    return _first(rankings, k).any(axis=1).astype(np.float64)
+    return np.asarray(_first(rankings, k).any(axis=1), dtype=np.float64)
 
 
 def coverage(rankings: Rankings, k: int, *, n_candidates: int) -> float:
@@ -124,18 +124,19 @@ def coverage(rankings: Rankings, k: int, *, n_candidates: int) -> float:
     return float((shown >= 0).sum() / n_candidates)
 
 
-def bootstrap_interval(
+def bootstrap_intervals(
     values: NDArray[np.float64],
     *,
     groups: Sequence[Any] | NDArray[Any] | None = None,
     n_resamples: int = 1000,
     random_state: int = 0,
-) -> Interval:
-    """Mean and 95 % percentile interval by resampling (Efron 1979).
+) -> list[Interval]:
+    """Mean and 95 % percentile interval of each column, by resampling (Efron 1979).
 
     Parameters
     ----------
-    values : float64[n_queries]
+    values : float64[n_queries, n_metrics]
+        All columns are resampled together, so that differences between them can be columns too.
     groups : [n_queries], optional
         Whose query it is. Whole consumers are drawn then: queries of one consumer are not independent.
     """
@@ -144,15 +145,16 @@ def bootstrap_interval(
     group = (
         np.arange(len(values)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     )
-    sums, counts = np.bincount(group, weights=values), np.bincount(group).astype(np.float64)
+    counts = np.bincount(group).astype(np.float64)
+    sums = np.stack([np.bincount(group, weights=column) for column in values.T], axis=1)
     generator = np.random.default_rng(random_state)
     even = np.full(len(sums), 1 / len(sums))
-    means = np.empty(n_resamples)
+    means = np.empty((n_resamples, sums.shape[1]))
     for place in range(n_resamples):
         drawn = generator.multinomial(len(sums), even)
         means[place] = (drawn @ sums) / (drawn @ counts)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(mean=float(np.mean(values)), low=float(low), high=float(high))
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    return [Interval(*map(float, triple)) for triple in zip(values.mean(axis=0), low, high, strict=True)]
 
 
 def _first(rankings: Rankings, k: int) -> NDArray[np.bool_]:

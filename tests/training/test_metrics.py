@@ -1,6 +1,7 @@
 """Metrics against plain loops over dense arrays."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ from numpy.typing import NDArray
 
 from training.errors import InvalidProtocol
 from training.metrics import (
+    Interval,
     Rankings,
-    bootstrap_interval,
+    bootstrap_intervals,
     coverage,
     hit_rate,
     ndcg,
@@ -29,6 +31,10 @@ def random_case(seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_], Rank
     ranked = np.array([top_ranked(row, DEPTH) for row in scores])
     hits = np.take_along_axis(relevant, ranked, axis=1)
     return scores, relevant, Rankings(ranked, hits, relevant.sum(axis=1))
+
+
+def bootstrap_interval(values: NDArray[np.float64], **options: Any) -> Interval:
+    return bootstrap_intervals(values[:, np.newaxis], **options)[0]
 
 
 def order_of(scores: NDArray[np.float64]) -> list[int]:
@@ -100,6 +106,14 @@ def test_a_k_that_the_rankings_do_not_reach_is_refused(k: int) -> None:
 def test_a_query_without_anything_relevant_is_refused() -> None:
     with pytest.raises(InvalidProtocol, match="anything relevant"):
         Rankings(np.zeros((1, 1), dtype=np.int64), np.zeros((1, 1), dtype=bool), np.array([0]))
+
+
+def test_columns_are_resampled_together() -> None:
+    values = np.random.default_rng(0).random(200)
+    model, same_model_better = values, values + 0.1
+    difference = same_model_better - model
+    interval = bootstrap_intervals(np.stack([model, same_model_better, difference], axis=1))[2]
+    assert (interval.low, interval.high) == pytest.approx((0.1, 0.1))
 
 
 def test_no_values_have_no_mean() -> None:

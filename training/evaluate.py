@@ -1,0 +1,148 @@
+"""How well a model ranks items: all items of the site, for people known well there, a little, or not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.history import HistoryVector
+from features.interactions import Interactions
+from models.errors import EmptyHistory
+from models.popularity import FittedPopularity
+from models.recommender import FittedRecommender
+from training.errors import NothingToEvaluate
+from training.metrics import Rankings, top_ranked
+from training.results import DEPTH, POPULARITY, Result, summarise
+from training.split import Split
+
+HOT_AT = 5
+"""From so many items in a site's history on, a consumer is hot there; with none, cold; between, warm."""
+
+_LEAST_QUERIES_OF_A_SITE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    consumer_id: str
+    site_id: str
+    relevant: NDArray[np.int32]
+    n_relevant: int
+    segment: str
+
+
+def evaluate_items(
+    model: FittedRecommender, interactions: Interactions, split: Split, *, popularity: FittedPopularity
+) -> list[Result]:
+    """Rank all items of a site for each (consumer, site) of the test part.
+
+    Parameters
+    ----------
+    interactions : Interactions
+        What the model was fitted on; made of `split.train`.
+    popularity : FittedPopularity
+        Of the same interactions: stands beside the model, and in for it where there is no history, as
+        in serving.
+    """
+    by_consumer = _queries(interactions, split)
+    queries: list[_Query] = []
+    tops: dict[str, list[NDArray[np.int64]]] = {model.kind: [], POPULARITY: []}
+    for consumer_id, mine in by_consumer.items():
+        history = history_of(consumer_id, interactions)
+        seen = history.item_index if split.mask_seen and history is not None else None
+        scores = {
+            POPULARITY: popularity.prior,
+            model.kind: item_scores(model, history, popularity=popularity),
+        }
+        for query in mine:
+            queries.append(query)
+            site = interactions.items.site_slice(query.site_id)
+            for name, all_scores in scores.items():
+                tops[name].append(_top_of_site(all_scores, site, seen))
+    rankings = {name: _rankings(np.array(top), queries) for name, top in tops.items()}
+    return _summarise_slices(rankings, queries, protocol=split.protocol, interactions=interactions)
+
+
+def history_of(consumer_id: str, interactions: Interactions) -> HistoryVector | None:
+    """A consumer's row; None for one without activity."""
+    row = interactions.consumers.row(consumer_id)
+    return None if row is None else interactions.row(row)
+
+
+def item_scores(
+    model: FittedRecommender, history: HistoryVector | None, *, popularity: FittedPopularity
+) -> NDArray[np.float32]:
+    """The model's scores, or popularity's where there is no usable history: what serving does."""
+    try:
+        return popularity.prior if history is None else model.score(history)
+    except EmptyHistory:
+        return popularity.prior
+
+
+def _queries(interactions: Interactions, split: Split) -> dict[str, list[_Query]]:
+    items = interactions.items
+    queries: dict[str, list[_Query]] = {}
+    for (consumer_id, site_id), rows in split.test.groupby(["consumer_id", "site_id"], sort=True)["item_id"]:
+        # An item that appeared only after the cut cannot be found and counts as missed.
+        known = [index for item_id in rows if (index := items.index(site_id, item_id)) is not None]
+        history = history_of(consumer_id, interactions)
+        segment = _segment(history, items.site_slice(site_id))
+        query = _Query(consumer_id, site_id, np.array(known, dtype=np.int32), len(rows), segment)
+        queries.setdefault(consumer_id, []).append(query)
+    if not queries:
+        raise NothingToEvaluate(f"{split!r}: nothing to rank; choose an earlier cut or import more activity")
+    return queries
+
+
+def _segment(history: HistoryVector | None, site: slice) -> str:
+    if history is None:
+        return "cold"
+    start, end = np.searchsorted(history.item_index, [site.start, site.stop])
+    return "cold" if start == end else "warm" if end - start < HOT_AT else "hot"
+
+
+def _top_of_site(
+    scores: NDArray[np.float32], site: slice, seen: NDArray[np.int32] | None
+) -> NDArray[np.int64]:
+    mine = scores[site]
+    if seen is None:
+        top = top_ranked(mine, DEPTH)
+        return np.where(top < 0, top, top + site.start)
+    candidates = np.setdiff1d(np.arange(site.start, site.stop), seen, assume_unique=True)
+    top = top_ranked(scores[candidates], DEPTH)
+    return np.where(top < 0, top, candidates[top] if len(candidates) else top)
+
+
+def _rankings(top: NDArray[np.int64], queries: list[_Query]) -> Rankings:
+    hits = np.array([np.isin(row, query.relevant) for row, query in zip(top, queries, strict=True)])
+    return Rankings(top, hits, np.array([query.n_relevant for query in queries]))
+
+
+def _summarise_slices(
+    rankings: dict[str, Rankings], queries: list[_Query], *, protocol: str, interactions: Interactions
+) -> list[Result]:
+    told = pd.DataFrame({name: [getattr(query, name) for query in queries] for name in _Query.__slots__})
+    items = interactions.items
+    everyone = np.ones(len(told), dtype=bool)
+    slices = [("all", "all", everyone, len(items))]
+    slices += [
+        ("all", segment, (told["segment"] == segment).to_numpy(), len(items))
+        for segment in ("hot", "warm", "cold")
+    ]
+    for site_id in sorted(told["site_id"].unique()):
+        site = items.site_slice(site_id)
+        slices.append((site_id, "all", (told["site_id"] == site_id).to_numpy(), site.stop - site.start))
+    results: list[Result] = []
+    for site_id, segment, which, n_candidates in slices:
+        least = 1 if site_id == "all" else _LEAST_QUERIES_OF_A_SITE
+        if which.sum() < least or n_candidates == 0:
+            continue
+        results += summarise(
+            {name: mine.select(which) for name, mine in rankings.items()},
+            told["consumer_id"].to_numpy()[which],
+            protocol=protocol,
+            n_candidates=n_candidates,
+            site_id=site_id,
+            segment=segment,
+        )
+    return results
