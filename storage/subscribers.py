@@ -103,7 +103,7 @@ def add_site(
         get_subscriber(connection, subscriber_id)
     row = connection.execute(
         "INSERT INTO site AS s (site_id, name, subscriber_id)"
-        " VALUES (%(site)s, coalesce(%(name)s, %(site)s), %(owner)s)"
+        " VALUES (%(site)s::text, coalesce(%(name)s, %(site)s::text), %(owner)s)"
         " ON CONFLICT (site_id) DO UPDATE SET name = coalesce(%(name)s, s.name),"
         " subscriber_id = coalesce(s.subscriber_id, excluded.subscriber_id)"
         " RETURNING site_id, name, subscriber_id",
