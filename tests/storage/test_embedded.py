@@ -95,7 +95,9 @@ def interrupt(owner: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "end", [end_normally, interrupt, subprocess.Popen.terminate, subprocess.Popen.kill], ids=lambda f: f.__name__
+    "end",
+    [end_normally, interrupt, subprocess.Popen.terminate, subprocess.Popen.kill],
+    ids=lambda f: f.__name__,
 )
 def test_the_server_is_gone_after_its_last_owner(start_owner, cluster, end):
     owner = start_owner()
@@ -143,7 +145,9 @@ def test_a_guardian_that_was_killed_is_replaced_at_the_next_start(start_owner, c
     assert not guardian.is_listening(cluster)
 
 
-def test_a_server_that_survived_both_its_owner_and_its_guardian_is_taken_over_and_stopped(start_owner, cluster):
+def test_a_server_that_survived_both_its_owner_and_its_guardian_is_taken_over_and_stopped(
+    start_owner, cluster
+):
     owner = start_owner()
     guardian_of(cluster).kill()
     owner.kill()
@@ -154,7 +158,9 @@ def test_a_server_that_survived_both_its_owner_and_its_guardian_is_taken_over_an
     assert not guardian.is_listening(cluster)
 
 
-def test_a_server_that_was_killed_starts_again_although_its_process_number_was_given_away(start_owner, cluster):
+def test_a_server_that_was_killed_starts_again_although_its_process_number_was_given_away(
+    start_owner, cluster
+):
     owner = start_owner()
     pid_file = cluster / "postmaster.pid"
     server = psutil.Process(int(pid_file.read_text().split()[0]))

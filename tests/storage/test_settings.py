@@ -20,7 +20,9 @@ def test_a_relative_home_becomes_absolute(monkeypatch, tmp_path):
 
 
 def test_what_the_environment_says_counts():
-    settings = read_settings({"DATABASE_URL": "postgresql://db/x", "MLFLOW_TRACKING_URI": "http://mlflow:5000"})
+    settings = read_settings(
+        {"DATABASE_URL": "postgresql://db/x", "MLFLOW_TRACKING_URI": "http://mlflow:5000"}
+    )
     assert settings.database_url == "postgresql://db/x"
     assert settings.tracking_uri == "http://mlflow:5000"
 
