@@ -279,9 +279,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def network_url(server_url: str, template: str) -> Iterator[str]:
-    """One database for the whole session, for tests that do not mind each other."""
+@contextmanager
+def fresh_database(server_url: str, template: str) -> Iterator[str]:
+    """A database for more than one test."""
     name = f"tailor_serving_{uuid4().hex[:12]}"
     with psycopg.connect(server_url, autocommit=True) as server:
         server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
@@ -296,19 +296,26 @@ def network_url(server_url: str, template: str) -> Iterator[str]:
 def world() -> SimpleNamespace:
     """What tests use that need a service of their own."""
     return SimpleNamespace(
-        event=event, furnish=furnish, make_bundle=make_bundle, promote=promote, serving=serving, stop=stop
+        event=event,
+        fresh_database=fresh_database,
+        furnish=furnish,
+        make_bundle=make_bundle,
+        promote=promote,
+        serving=serving,
+        stop=stop,
     )
 
 
 @pytest.fixture(scope="session")
-def service(network_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service with its champion, ready to decide."""
+def service(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service with its champion, ready to decide; for all tests that do not mind each other."""
     directory = tmp_path_factory.mktemp("service")
-    keys = furnish(network_url)
-    promote(network_url, make_bundle(directory / "home" / "bundles"))
-    with serving(network_url, directory, keys=keys) as running:
-        running.until(running.is_ready)
-        yield running
+    with fresh_database(server_url, template) as url:
+        keys = furnish(url)
+        promote(url, make_bundle(directory / "home" / "bundles"))
+        with serving(url, directory, keys=keys) as running:
+            running.until(running.is_ready)
+            yield running
 
 
 @pytest.fixture
