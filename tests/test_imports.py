@@ -22,8 +22,8 @@ DOORS = {
     "implicit": {"models/als.py"},
     "mlflow": {"training/tracking.py", "serving/champion.py"},
     "bentoml": {"serving/service.py"},
-    "ibis": {"features/interactions.py"},
-    "alembic": {"storage/database.py", "storage/migrations"},
+    "ibis": {"features/cells.py"},
+    "alembic": {"storage/schema.py", "storage/migrations"},
 }
 
 DOORS_OF_A_PACKAGE = {
