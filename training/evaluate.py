@@ -44,6 +44,8 @@ def evaluate_items(
         Of the same interactions: stands beside the model, and in for it where there is no history, as
         in serving.
     """
+    if split.test.empty:
+        raise NothingToEvaluate(f"{split!r}: nothing to rank; choose an earlier cut or import more activity")
     by_consumer = _queries(interactions, split)
     queries: list[_Query] = []
     tops: dict[str, list[NDArray[np.int64]]] = {model.kind: [], POPULARITY: []}
@@ -89,8 +91,6 @@ def _queries(interactions: Interactions, split: Split) -> dict[str, list[_Query]
         segment = _segment(history, items.site_slice(site_id))
         query = _Query(consumer_id, site_id, np.array(known, dtype=np.int32), len(rows), segment)
         queries.setdefault(consumer_id, []).append(query)
-    if not queries:
-        raise NothingToEvaluate(f"{split!r}: nothing to rank; choose an earlier cut or import more activity")
     return queries
 
 

@@ -1,0 +1,111 @@
+"""Everything that is measured about a model before it is registered.
+
+Each protocol learns from its own part of the data; what is registered is fitted on all of it afterwards.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from features.errors import NoInteractions
+from features.interactions import Interactions, build_interactions
+from features.weights import InteractionWeights
+from models.pooling import Pooling
+from models.popularity import Popularity
+from models.recommender import FittedRecommender
+from training.errors import NothingToEvaluate
+from training.evaluate import evaluate_items
+from training.redemptions import REDEMPTIONS, PromotionRecords, evaluate_redemptions
+from training.results import POPULARITY, Result, find
+from training.split import Split, leave_one_out, split_by_time, split_first_to_second_site
+
+logger = logging.getLogger(__name__)
+
+Fit = Callable[[Interactions], FittedRecommender]
+
+MAIN_PROTOCOLS = (REDEMPTIONS, "time", "leave_one_out", "second_site")
+"""What a model is judged by: the first of these that was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a model is worth, in one line: NDCG@10 of the main protocol, popularity's beside it."""
+
+    protocol: str
+    ndcg_at_10: float
+    low: float | None
+    high: float | None
+    popularity: float
+    recall_at_10: float
+    n_queries: int
+
+    @property
+    def lift(self) -> float | None:
+        """How many times popularity; None when popularity finds nothing."""
+        return self.ndcg_at_10 / self.popularity if self.popularity > 0 else None
+
+
+def evaluate(
+    activity: pa.Table,
+    records: PromotionRecords,
+    *,
+    fit: Fit,
+    cut: datetime | None,
+    weights: InteractionWeights,
+    pooling: Pooling,
+    random_state: int,
+    progress: Callable[[int, int], object],
+) -> list[Result]:
+    """Fit on a part and ask about the rest: by time (or one left out) with redemptions; first to second site.
+
+    What the data cannot answer is left out, down to an empty list.
+    """
+    later = (
+        leave_one_out(activity, random_state=random_state) if cut is None else split_by_time(activity, cut)
+    )
+    splits = (later, split_first_to_second_site(activity, random_state=random_state))
+    results: list[Result] = []
+    for place, split in enumerate(splits):
+        progress(place, len(splits))
+        as_of = cut if split is later else None
+        try:
+            results += _evaluate_split(split, records, fit=fit, as_of=as_of, weights=weights, pooling=pooling)
+        except (NothingToEvaluate, NoInteractions) as error:
+            logger.warning("%s is not measured: %s", split.protocol, error)
+    progress(len(splits), len(splits))
+    return results
+
+
+def _evaluate_split(
+    split: Split,
+    records: PromotionRecords,
+    *,
+    fit: Fit,
+    as_of: datetime | None,
+    weights: InteractionWeights,
+    pooling: Pooling,
+) -> list[Result]:
+    interactions = build_interactions(split.train, weights, as_of=as_of)
+    model, popularity = fit(interactions), Popularity().fit(interactions)
+    results: list[Result] = []
+    if as_of is not None and (records.conversions["occurred_at"] >= as_of).any():
+        results += evaluate_redemptions(
+            model, interactions, records, popularity=popularity, pooling=pooling, since=as_of
+        )
+    return results + evaluate_items(model, interactions, split, popularity=popularity)
+
+
+def judge(results: list[Result], model_kind: str) -> Judgement | None:
+    """The line that versions are compared by; None when nothing was measured."""
+    for protocol in MAIN_PROTOCOLS:
+        ndcg = find(results, protocol=protocol, model=model_kind)
+        recall = find(results, protocol=protocol, model=model_kind, metric="recall")
+        beside = find(results, protocol=protocol, model=POPULARITY)
+        if ndcg is not None and recall is not None and beside is not None:
+            return Judgement(
+                protocol, ndcg.mean, ndcg.low, ndcg.high, beside.mean, recall.mean, ndcg.n_queries
+            )
+    return None

@@ -1,0 +1,110 @@
+"""Which version serves: the alias in MLflow, the bundle on this machine, and the log that servers follow."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.bundle import read_bundle
+from storage.champions import Champion, current_champion, previous_champion, record_champion
+from storage.database import Database
+from storage.schema import check_schema
+from storage.settings import Settings
+from training.errors import UnknownVersion
+from training.tracking import Tracker
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionChange:
+    """What serves now, and what served before."""
+
+    version: str
+    model: str
+    previous_version: str | None
+    changed: bool
+    digest: str
+    location: str
+
+
+def promote(
+    database: Database, settings: Settings, version: str, *, actor: str = "promote"
+) -> ChampionChange:
+    """Make a registered version the champion; running servers follow the log.
+
+    The bundle is fetched and checked first: a version whose bundle is not what was registered is refused and
+    nothing changes.
+
+    Raises
+    ------
+    UnknownVersion
+        No such version.
+    BundleRefused
+        Its bundle is missing or not what was registered.
+    """
+    check_schema(database)
+    tracker = Tracker(settings)
+    wanted = tracker.version(version)
+    champion = _placed(tracker, settings, wanted.version, expected_digest=wanted.tags.get("digest"))
+    with database.connection() as connection:
+        before = current_champion(connection)
+        # The alias first: should the log fail, the watcher of serving brings it up to date.
+        tracker.set_champion(champion.version)
+        changed = record_champion(connection, champion, action="promote", actor=actor)
+    return _change(champion, before, changed=changed)
+
+
+def rollback(database: Database, settings: Settings, *, actor: str = "rollback") -> ChampionChange:
+    """Go one step back to the champion before this one, by the log.
+
+    Raises
+    ------
+    UnknownVersion
+        There was none before.
+    """
+    check_schema(database)
+    with database.connection() as connection:
+        previous = previous_champion(connection)
+    if previous is None:
+        raise UnknownVersion("there is no champion to go back to; promote one: tailor promote VERSION")
+    tracker = Tracker(settings)
+    champion = _placed(tracker, settings, previous.version, expected_digest=previous.digest)
+    with database.connection() as connection:
+        before = current_champion(connection)
+        tracker.set_champion(champion.version)
+        changed = record_champion(connection, champion, action="rollback", actor=actor)
+    return _change(champion, before, changed=changed)
+
+
+def _placed(tracker: Tracker, settings: Settings, version: str, *, expected_digest: str | None) -> Champion:
+    """Have the bundle of a version under home/bundles, whole and checked."""
+    bundles = settings.home / "bundles"
+    bundles.mkdir(parents=True, exist_ok=True)
+    if expected_digest and (bundles / expected_digest).is_dir():
+        bundle = read_bundle(bundles / expected_digest, expected_digest=expected_digest)
+        return Champion(version, bundle.model.kind, bundle.digest, str(bundles / expected_digest))
+    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=bundles) as incoming:
+        place = tracker.download_bundle(version, Path(incoming) / "downloaded")
+        bundle = read_bundle(place, expected_digest=expected_digest)
+        final = bundles / bundle.digest
+        # Download and home may be on different disks: copy beside the final place, then rename in one step.
+        whole = Path(incoming) / "whole"
+        shutil.copytree(place, whole)
+        try:
+            whole.rename(final)
+        except OSError:
+            # Somebody placed it meanwhile.
+            if not final.is_dir():
+                raise
+            read_bundle(final, expected_digest=bundle.digest)
+    return Champion(version, bundle.model.kind, bundle.digest, str(final))
+
+
+def _change(champion: Champion, before: Champion | None, *, changed: bool) -> ChampionChange:
+    return ChampionChange(
+        version=champion.version,
+        model=champion.model_kind,
+        previous_version=None if before is None else before.version,
+        changed=changed,
+        digest=champion.digest,
+        location=champion.location,
+    )
