@@ -80,11 +80,15 @@ def _initialise(data_dir: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     try:
         _wheel_server(aside).ensure_pgdata_inited()
-    except subprocess.CalledProcessError as error:
-        raise DatabaseUnavailable(f"could not make a PostgreSQL data directory {aside}: {error}") from error
-    if data_dir.is_dir():
-        data_dir.rmdir()  # empty, or this fails: never replace something that is not ours
-    aside.rename(data_dir)
+        if data_dir.is_dir():
+            data_dir.rmdir()  # empty, or this fails: never replace something that is not ours
+        aside.rename(data_dir)
+    except (subprocess.CalledProcessError, OSError) as error:
+        raise DatabaseUnavailable(
+            f"could not make a PostgreSQL data directory {data_dir}: {error}"
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _forget_stale_pid(data_dir: Path) -> None:

@@ -34,9 +34,11 @@ SPRING = {
 }
 
 
-@pytest.fixture(autouse=True)
-def sites(connection):
+@pytest.fixture
+def connection(connection):
+    """A network of two sites."""
     add_network_sites(connection, ["books", "music"])
+    return connection
 
 
 def test_a_promotion_comes_back_as_it_was_entered(connection):
