@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.complete_journey import CompleteJourney, read_complete_journey
+from examples.complete_journey.tables import CompleteJourney, read_complete_journey
 from features.interactions import Interactions, build_interactions
 from models.bundle import Bundle, read_bundle
 from models.pooling import Pooling

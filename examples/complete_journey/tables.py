@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,9 @@ class CompleteJourney:
         ).select(["promotion_id", "site_id", "item_id"])
 
 
-def read_complete_journey(folder: Path, *, shift: timedelta = timedelta(0)) -> CompleteJourney:
+def read_complete_journey(
+    folder: Path, *, shift: timedelta = timedelta(0), until: date | None = None
+) -> CompleteJourney:
     """Read the tables of `folder`.
 
     Times are taken as UTC. Products without a department belong to no site: their 222 purchases and 13 coupon
@@ -86,8 +88,16 @@ def read_complete_journey(folder: Path, *, shift: timedelta = timedelta(0)) -> C
     ----------
     shift : timedelta
         Added to every time and date; whole days keep the hours as they were.
+    until : date, optional
+        Purchases and redemptions of this day (before the shift) and later are left out. Default: all.
     """
     raw = {name: pd.read_parquet(_existing(folder / f"{name}.parquet")) for name in TABLES}
+    if until is not None:
+        for name, column in (
+            ("transactions", "transaction_timestamp"),
+            ("coupon_redemptions", "redemption_date"),
+        ):
+            raw[name] = raw[name][pd.to_datetime(raw[name][column]) < pd.Timestamp(until)]
     products = raw["products"].assign(site_id=raw["products"]["department"].map(site_id_of))
     coupons = (
         raw["coupons"]

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.complete_journey import CompleteJourney, read_complete_journey, write_import_files
+from examples.complete_journey.tables import CompleteJourney, read_complete_journey, write_import_files
 
 DATA = Path(__file__).parent.parent.parent / "examples" / "complete_journey"
 
