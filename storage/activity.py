@@ -31,16 +31,17 @@ EVENT_COLUMNS = {
 }
 
 # Both inserts go in key order: two batches with the same events then queue up instead of deadlocking.
+# The events travel as one JSON text, which psycopg and the server handle several times faster than arrays.
 _APPEND = f"""
 WITH known AS (
     INSERT INTO identifier (namespace, identifier, consumer_id)
-    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]) AS fresh (namespace, identifier, consumer_id)
+    SELECT * FROM json_to_recordset(%s::json) AS fresh (namespace text, identifier text, consumer_id text)
     ORDER BY 1, 2
     ON CONFLICT DO NOTHING
 )
 INSERT INTO activity ({", ".join(EVENT_COLUMNS)})
-SELECT * FROM unnest({", ".join(f"%s::{type_}[]" for type_ in EVENT_COLUMNS.values())})
-    AS fresh ({", ".join(EVENT_COLUMNS)})
+SELECT * FROM json_to_recordset(%s::json)
+    AS fresh ({", ".join(f"{column} {type_}" for column, type_ in EVENT_COLUMNS.items())})
 ORDER BY namespace, identifier, site_id, event_id
 ON CONFLICT DO NOTHING
 RETURNING namespace, identifier, site_id, event_id
@@ -57,14 +58,13 @@ def append_events(connection: Connection, events: Sequence[ActivityEvent]) -> li
     """
     if not events:
         return []
-    identities = sorted({(event.namespace, event.identifier) for event in events})
-    parameters: list[list[object]] = [
-        [namespace for namespace, _ in identities],
-        [identifier for _, identifier in identities],
-        [derived_consumer_id(*identity) for identity in identities],
+    identities = {(event.namespace, event.identifier) for event in events}
+    owners = [
+        {"namespace": namespace, "identifier": name, "consumer_id": derived_consumer_id(namespace, name)}
+        for namespace, name in identities
     ]
-    rows = [event_row(event) for event in events]
-    parameters += [list(column) for column in zip(*rows, strict=True)]
+    rows = [_as_json(event) for event in events]
+    parameters = (json.dumps(owners), json.dumps(rows))
     fresh = {tuple(row) for row in connection.execute(_APPEND, parameters)}
     outcomes: list[Outcome] = []
     for event in events:
@@ -93,6 +93,13 @@ def event_row(event: ActivityEvent) -> tuple[object, ...]:
         event.currency,
         None if event.decision is None else json.dumps(event.decision),
     )
+
+
+def _as_json(event: ActivityEvent) -> dict[str, object]:
+    fields = {name: getattr(event, name) for name in EVENT_COLUMNS}
+    if event.occurred_at is not None:
+        fields["occurred_at"] = event.occurred_at.isoformat()
+    return fields
 
 
 def quarantine(
