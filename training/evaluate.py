@@ -46,11 +46,11 @@ def evaluate_items(
     """
     if split.test.empty:
         raise NothingToEvaluate(f"{split!r}: nothing to rank; choose an earlier cut or import more activity")
-    by_consumer = _queries(interactions, split)
     queries: list[_Query] = []
     tops: dict[str, list[NDArray[np.int64]]] = {model.kind: [], POPULARITY: []}
-    for consumer_id, mine in by_consumer.items():
-        history = history_of(consumer_id, interactions)
+    for consumer_id, held_out in split.test.groupby("consumer_id", sort=True):
+        history = history_of(str(consumer_id), interactions)
+        mine = _queries(str(consumer_id), held_out, history, interactions)
         seen = history.item_index if split.mask_seen and history is not None else None
         scores = {
             POPULARITY: popularity.prior,
@@ -75,22 +75,27 @@ def item_scores(
     model: FittedRecommender, history: HistoryVector | None, *, popularity: FittedPopularity
 ) -> NDArray[np.float32]:
     """The model's scores, or popularity's where there is no usable history: what serving does."""
+    if history is None or model.kind == POPULARITY:
+        return popularity.prior
     try:
-        return popularity.prior if history is None else model.score(history)
+        return model.score(history)
     except EmptyHistory:
         return popularity.prior
 
 
-def _queries(interactions: Interactions, split: Split) -> dict[str, list[_Query]]:
+def _queries(
+    consumer_id: str, held_out: pd.DataFrame, history: HistoryVector | None, interactions: Interactions
+) -> list[_Query]:
     items = interactions.items
-    queries: dict[str, list[_Query]] = {}
-    for (consumer_id, site_id), rows in split.test.groupby(["consumer_id", "site_id"], sort=True)["item_id"]:
+    by_site: dict[str, list[str]] = {}
+    for site_id, item_id in zip(held_out["site_id"], held_out["item_id"], strict=True):
+        by_site.setdefault(site_id, []).append(item_id)
+    queries = []
+    for site_id, wanted in by_site.items():
         # An item that appeared only after the cut cannot be found and counts as missed.
-        known = [index for item_id in rows if (index := items.index(site_id, item_id)) is not None]
-        history = history_of(consumer_id, interactions)
+        known = [index for item_id in wanted if (index := items.index(site_id, item_id)) is not None]
         segment = _segment(history, items.site_slice(site_id))
-        query = _Query(consumer_id, site_id, np.array(known, dtype=np.int32), len(rows), segment)
-        queries.setdefault(consumer_id, []).append(query)
+        queries.append(_Query(consumer_id, site_id, np.array(known, dtype=np.int32), len(wanted), segment))
     return queries
 
 
