@@ -1,1 +1,464 @@
-"""The front door."""
+"""The front door: the `tailor` command, one short function a verb.
+
+Results go to stdout (as a table, or as JSON with `--json`), everything else to stderr.
+Exit 0: done; 1: it could not, with one line why and what next; 2: wrong usage.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from features.errors import FeaturesError
+from models.errors import ModelsError
+from storage.database import Database, open_database
+from storage.errors import StorageError
+from storage.schema import check_schema, migrate
+from storage.settings import Settings, read_settings
+from training.errors import TrainingError
+
+REFUSALS = (StorageError, FeaturesError, ModelsError, TrainingError)
+"""What a command answers with one line and exit 1; anything else is a defect and shows its traceback."""
+
+QUIET = {"BENTOML_DO_NOT_TRACK": "True", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
+
+app = typer.Typer(
+    help="Tailored promotions: what a consumer did on a first site decides what is offered on a second.",
+    epilog="Start with: tailor demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+imports = typer.Typer(help="Bring in files: Parquet, CSV or JSON Lines.", no_args_is_help=True)
+subscribers = typer.Typer(help="Who takes part, and with which sites.", no_args_is_help=True)
+keys = typer.Typer(help="Keys of subscribers: secret for servers, public for browsers.", no_args_is_help=True)
+quarantined = typer.Typer(help="Rows and events that were not stored, and why.", no_args_is_help=True)
+consumers = typer.Typer(help="What is stored about one consumer.", no_args_is_help=True)
+app.add_typer(imports, name="import")
+app.add_typer(subscribers, name="subscriber")
+app.add_typer(keys, name="key")
+app.add_typer(quarantined, name="quarantine")
+app.add_typer(consumers, name="consumer")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Files = Annotated[list[Path], typer.Argument(help="Parquet, CSV or JSON Lines files.", metavar="FILE...")]
+Source = Annotated[str, typer.Option(help="Name of where the rows come from; every event remembers it.")]
+LegalBasis = Annotated[str, typer.Option(help="Why data without a consent of their own may be used.")]
+
+stdout = Console()
+stderr = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the `tailor` command; what it refuses is one line on stderr."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    # SIGTERM unwinds like Ctrl-C, so that what a command started is stopped and nothing stays half-written.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except REFUSALS as error:
+        stderr.print(f"[bold red]error[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        stderr.print("stopped")
+        sys.exit(130)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@app.command(epilog="Example: tailor init")
+def init() -> None:
+    """Make the database ready: create or upgrade its tables. Harmless when repeated."""
+    settings = read_settings()
+    with open_database(settings) as database:
+        revision = migrate(database)
+        stdout.print(f"{database!r} is at schema {revision}; home is {settings.home}", soft_wrap=True)
+
+
+@imports.command("activity", epilog="Example: tailor import activity clicks.parquet --source web-2026")
+def import_activity_files(
+    files: Files, source: Source, legal_basis: LegalBasis = "stated by the operator", as_json: AsJson = False
+) -> None:
+    """Store events: pages viewed, products reviewed, purchases, outcomes of promotions."""
+    from storage.imports import import_activity
+
+    _import(import_activity, files, source=source, legal_basis=legal_basis, as_json=as_json)
+
+
+@imports.command("items", epilog="Example: tailor import items catalogue.csv --source shop")
+def import_item_files(files: Files, source: Source, as_json: AsJson = False) -> None:
+    """Store or update items: pages, products and services of sites."""
+    from storage.imports import import_items
+
+    _import(import_items, files, source=source, as_json=as_json)
+
+
+@imports.command("promotions", epilog="Example: tailor import promotions spring.jsonl --source campaigns")
+def import_promotion_files(files: Files, source: Source, as_json: AsJson = False) -> None:
+    """Store or update promotions: what is offered, on which sites, when, to whom."""
+    from storage.imports import import_promotions
+
+    _import(import_promotions, files, source=source, as_json=as_json)
+
+
+@imports.command("audiences", epilog="Example: tailor import audiences members.csv --source campaigns")
+def import_audience_files(files: Files, source: Source, as_json: AsJson = False) -> None:
+    """Store lists of consumers that promotions can be sent to."""
+    from storage.imports import import_audiences
+
+    _import(import_audiences, files, source=source, as_json=as_json)
+
+
+@imports.command("cookies", epilog="Example: tailor import cookies cookies.txt")
+def import_cookie_files(files: Files, as_json: AsJson = False) -> None:
+    """Store the activity kept in browsers' exported cookie files (Netscape format)."""
+    from storage.cookies import import_cookies
+
+    _import(import_cookies, files, as_json=as_json)
+
+
+@subscribers.command(
+    "add", epilog="Example: tailor subscriber add books --site books --origin https://books.example"
+)
+def add_subscriber(
+    subscriber_id: Annotated[str, typer.Argument(help="Its id.")],
+    name: Annotated[str | None, typer.Option(help="What people call it; its id if not given.")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="A site it owns; repeat for more.")] = None,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="An origin its public key works from; repeat.")
+    ] = None,
+    legal_basis: LegalBasis = "agreement with the subscriber",
+    as_json: AsJson = False,
+) -> None:
+    """Let a subscriber take part, and make its first keys: they are shown this once."""
+    from storage import subscribers as store
+
+    with _database() as database, database.connection() as connection:
+        added = store.add_subscriber(
+            connection,
+            subscriber_id,
+            name=name or subscriber_id,
+            sites=site or [],
+            allowed_origins=origin or [],
+            legal_basis=legal_basis,
+        )
+        issued = {kind: store.issue_key(connection, subscriber_id, kind=kind) for kind in store.KEY_KINDS}
+    _show({**asdict(added), **{f"{kind}_key": key for kind, key in issued.items()}}, as_json=as_json)
+
+
+@subscribers.command("list", epilog="Example: tailor subscriber list --json")
+def list_subscribers(as_json: AsJson = False) -> None:
+    """List subscribers with their sites."""
+    from storage import subscribers as store
+
+    with _database() as database, database.connection() as connection:
+        found = store.list_subscribers(connection)
+    _show(found, as_json=as_json, empty="no subscribers yet; add one: tailor subscriber add")
+
+
+@subscribers.command("status", epilog="Example: tailor subscriber status books suspended")
+def set_subscriber_status(
+    subscriber_id: Annotated[str, typer.Argument(help="Its id.")],
+    status: Annotated[str, typer.Argument(help="active or suspended")],
+) -> None:
+    """Suspend a subscriber, whose sites then show nothing, or make it active again."""
+    from storage import subscribers as store
+
+    with _database() as database, database.connection() as connection:
+        _show(store.set_subscriber_status(connection, subscriber_id, status=status), as_json=False)
+
+
+@keys.command("issue", epilog="Example: tailor key issue books --kind secret")
+def issue_key(
+    subscriber_id: Annotated[str, typer.Argument(help="Whose key.")],
+    kind: Annotated[str, typer.Option(help="secret (for servers) or public (for browsers)")] = "secret",
+) -> None:
+    """Make a key and print it: this is the only time that it can be seen."""
+    from storage import subscribers as store
+
+    with _database() as database, database.connection() as connection:
+        stdout.print(store.issue_key(connection, subscriber_id, kind=kind), soft_wrap=True)  # type: ignore[arg-type]
+
+
+@keys.command("list", epilog="Example: tailor key list --subscriber books")
+def list_keys(
+    subscriber: Annotated[str | None, typer.Option(help="Only of this subscriber.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List keys by the start of their hash; the keys themselves are not kept."""
+    from storage import subscribers as store
+
+    with _database() as database, database.connection() as connection:
+        found = store.list_keys(connection, subscriber_id=subscriber)
+    rows = [{**asdict(key), "key_hash": key.key_hash.hex()[:12], "hint": f"...{key.hint}"} for key in found]
+    _show(rows, as_json=as_json, empty="no keys yet; make one: tailor key issue SUBSCRIBER")
+
+
+@keys.command("revoke", epilog="Example: tailor key revoke 3f9a1c22")
+def revoke_key(
+    key: Annotated[str, typer.Argument(help="The key, or the start of its hash from `tailor key list`.")],
+) -> None:
+    """End a key at once."""
+    from storage import subscribers as store
+
+    with _database() as database, database.connection() as connection:
+        ended = store.revoke_key(connection, key)
+    stdout.print(f"the {ended.kind} key ...{ended.hint} of {ended.subscriber_id} is revoked")
+
+
+@quarantined.command("list", epilog="Example: tailor quarantine list --limit 20")
+def list_quarantine(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List what was not stored, newest first: where it came from and the reason."""
+    from storage.activity import list_quarantine as read
+
+    with _database() as database, database.connection() as connection:
+        found = read(connection, limit=limit)
+    _show(found, as_json=as_json, empty="nothing in quarantine")
+
+
+@consumers.command("export", epilog="Example: tailor consumer export 2261 > 2261.json")
+def export_consumer(consumer_id: Annotated[str, typer.Argument(help="Whose data.")]) -> None:
+    """Print everything stored about a consumer, as JSON."""
+    from storage.consumers import export
+
+    with _database() as database, database.connection() as connection:
+        _show(export(connection, consumer_id), as_json=True)
+
+
+@consumers.command("erase", epilog="Example: tailor consumer erase 2261 --yes")
+def erase_consumer(
+    consumer_id: Annotated[str, typer.Argument(help="Whose data.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete everything stored about a consumer; serving forgets at once."""
+    from storage.consumers import erase
+
+    if not yes:
+        typer.confirm(f"Delete everything about consumer {consumer_id!r}? This cannot be undone.", abort=True)
+    with _database() as database, database.connection() as connection:
+        _show(erase(connection, consumer_id), as_json=False)
+
+
+@app.command(epilog="Example: tailor train --model als")
+def train(
+    model: Annotated[str, typer.Option(help="als or popularity")] = "als",
+    seed: Annotated[int, typer.Option(help="Same seed and data: same model.")] = 42,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model on what is stored, judge it, and register it in MLflow."""
+    from training.pipeline import train as fit
+
+    settings = read_settings()
+    with _database(settings) as database, _progress() as progress:
+        _show(fit(database, settings, model=model, random_state=seed, progress=progress), as_json=as_json)
+
+
+@app.command(epilog="Example: tailor compare --json")
+def compare(as_json: AsJson = False) -> None:
+    """Show the registered models side by side, best first, popularity among them."""
+    from training.compare import compare as rows
+
+    _show(rows(read_settings()), as_json=as_json, empty="no models yet; train one: tailor train")
+
+
+@app.command(epilog="Example: tailor promote 3")
+def promote(
+    version: Annotated[str, typer.Argument(help="A version from `tailor compare`.")], as_json: AsJson = False
+) -> None:
+    """Make a version the champion: running servers swap to it without dropping a request."""
+    from training.promotion import promote as make_champion
+
+    settings = read_settings()
+    with _database(settings) as database:
+        _show(make_champion(database, settings, version, actor="tailor promote"), as_json=as_json)
+
+
+@app.command(epilog="Example: tailor rollback")
+def rollback(as_json: AsJson = False) -> None:
+    """Go back to the champion before this one, and show what was live and when."""
+    from storage.champions import champion_history
+    from training.promotion import rollback as go_back
+
+    settings = read_settings()
+    with _database(settings) as database:
+        go_back(database, settings, actor="tailor rollback")
+        with database.connection() as connection:
+            _show(champion_history(connection), as_json=as_json)
+
+
+@app.command(epilog="Example: tailor champions")
+def champions(as_json: AsJson = False) -> None:
+    """Show which model was live since when, newest last."""
+    from storage.champions import champion_history
+
+    with _database() as database, database.connection() as connection:
+        _show(
+            champion_history(connection),
+            as_json=as_json,
+            empty="no champion yet; tailor train, then tailor promote",
+        )
+
+
+@app.command(epilog="Example: tailor serve --port 3000 --workers 2")
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that decide.")] = 1,
+) -> None:
+    """Serve decisions over HTTP with BentoML until stopped."""
+    from serving.server import run_server
+
+    sys.exit(run_server(host=host, port=port, workers=workers))
+
+
+@app.command(epilog="Example: tailor demo --once | tail -1")
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop after the story; the last line on stdout is JSON.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")] = 3000,
+) -> None:
+    """Load a year of real purchases, train, compare, serve, and show a promotion being tailored."""
+    from examples.complete_journey.demo import run
+
+    settings = read_settings()
+    with open_database(settings) as database:
+        migrate(database)
+        decision = run(database, settings, port=port, stay=not once, say=stderr, progress=_progress)
+    if once:
+        sys.stdout.write(json.dumps(decision, default=_plain) + "\n")
+
+
+@contextmanager
+def _database(settings: Settings | None = None) -> Iterator[Database]:
+    """The database of the environment's settings, its schema checked."""
+    with open_database(settings or read_settings()) as database:
+        check_schema(database)
+        yield database
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar for each stage on stderr: call it with the stage, how much is done, and of how much if known."""
+    columns = [
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    ]
+    with Progress(*columns, console=stderr) as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield report
+
+
+def _import(how: Callable[..., Any], files: Sequence[Path], *, as_json: bool, **names: Any) -> None:
+    """Import files with a progress bar, then show what became of each row."""
+    with _database() as database, _progress() as bar:
+        report = how(
+            database,
+            files,
+            progress=lambda file, share, _rows: bar(file.name, round(100 * share), 100),
+            **names,
+        )
+    _show({"read": report.read, **asdict(report)}, as_json=as_json)
+
+
+def _show(result: Any, *, as_json: bool, empty: str = "nothing") -> None:
+    """Print one record or a list of them."""
+    rows = result if isinstance(result, list) else [result]
+    records = [asdict(row) if is_dataclass(row) and not isinstance(row, type) else dict(row) for row in rows]
+    if as_json:
+        payload = records if isinstance(result, list) else records[0]
+        sys.stdout.write(json.dumps(payload, default=_plain, indent=2) + "\n")
+    elif not records:
+        stdout.print(empty)
+    elif isinstance(result, list):
+        _print_table(records)
+    else:
+        _print_record(records[0])
+
+
+def _print_table(records: Sequence[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in records[0]:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for record in records:
+        table.add_row(*(escape(_cell(value)) for value in record.values()))
+    stdout.print(table)
+
+
+def _print_record(record: dict[str, Any]) -> None:
+    width = max(map(len, record))
+    for name, value in record.items():
+        stdout.print(
+            f"[dim]{name.replace('_', ' '):<{width}}[/]  {escape(_cell(value))}",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            text = ""
+        case float():
+            text = f"{value:.4g}"
+        case datetime():
+            text = f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+        case dict():
+            text = ", ".join(f"{name} {_cell(one)}" for name, one in value.items())
+        case list() | tuple():
+            text = ", ".join(_cell(one) for one in value)
+        case _:
+            text = str(value)
+    return text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)
+
+
+if __name__ == "__main__":
+    main()
