@@ -1,5 +1,9 @@
 """The BentoML service: `bentoml serve serving.service:TailoredPromotions`."""
 
+import asyncio
+import logging
+import os
+import signal
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +16,8 @@ from serving.api import create_app
 from serving.errors import problem_of, status_of
 from serving.requests import DecisionRequest, read_request
 from serving.runtime import Runtime
+
+logger = logging.getLogger(__name__)
 
 # BentoML keeps a timer per request until its timeout, so the timeout is short; our own waits end before it.
 REQUEST_TIMEOUT_S = 5
@@ -37,9 +43,11 @@ class TailoredPromotions:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def open_runtime(self) -> None:
         await RUNTIME.open(worker_index=bentoml.server_context.worker_index)
+        self.orphanage = asyncio.create_task(end_with_parent())
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close_runtime(self) -> None:
+        self.orphanage.cancel()
         await RUNTIME.close()
 
     async def __is_ready__(self) -> bool:
@@ -78,6 +86,15 @@ class TailoredPromotions:
             return _refusal(ctx, error, status)  # type: ignore[return-value]
         # Already JSON: BentoML passes a response through as it is.
         return Response(msgspec.json.encode(decision), media_type="application/json")  # type: ignore[return-value]
+
+
+async def end_with_parent(look_s: float = 1.0) -> None:
+    """Stop this worker when the server that started it is gone: killed, it cannot tell its workers."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(look_s)
+    logger.warning("the server is gone, so this worker stops")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _refusal(ctx: bentoml.Context, error: Exception, status: HTTPStatus) -> Response:

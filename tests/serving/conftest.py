@@ -223,6 +223,7 @@ def serving(
     *,
     keys: Keys,
     target: str = "serving.service:TailoredPromotions",
+    where: Path = ROOT,
     **environ: str,
 ) -> Iterator[Service]:
     """Run the service in a process of its own until the block ends; nothing of it is left then."""
@@ -232,7 +233,7 @@ def serving(
     with log.open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)],
-            cwd=ROOT,
+            cwd=where,
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith("TAILOR_")},
                 "DATABASE_URL": database_url,
@@ -301,6 +302,7 @@ def world() -> SimpleNamespace:
         furnish=furnish,
         make_bundle=make_bundle,
         promote=promote,
+        root=ROOT,
         serving=serving,
         stop=stop,
     )
