@@ -12,6 +12,9 @@ from storage.database import Database, libpq_url
 from storage.embedded import EmbeddedPostgres
 from storage.schema import migrate
 
+# The running service, for the tests of serving and of the claims.
+pytest_plugins = ["tests.service"]
+
 TEMPLATE = f"tailor_template_{uuid4().hex[:8]}"
 
 

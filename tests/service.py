@@ -38,7 +38,7 @@ from storage.items import Item, upsert_items
 from storage.promotions import Promotion, upsert_promotions
 from storage.subscribers import add_subscriber, issue_key
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 60.0
 
 COOKING, FICTION = ("cook1", "cook2", "cook3"), ("fiction1", "fiction2", "fiction3")

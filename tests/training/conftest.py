@@ -1,0 +1,111 @@
+"""A little network where two tastes are easy to tell apart, in a real database."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.snapshot import Snapshot, take_snapshot
+from storage.database import Database
+from storage.imports import import_activity, import_promotions
+from storage.settings import Settings
+
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+TASTES = ("odd", "even")
+N_CONSUMERS = 24
+N_ITEMS = 10
+
+
+def consumer_taste(number: int) -> str:
+    return TASTES[number % 2]
+
+
+def small_activity() -> pa.Table:
+    """Each consumer buys, day by day, items of their taste on both sites; odd items are for odd consumers."""
+    rows = []
+    for number in range(N_CONSUMERS):
+        for day in range(N_ITEMS):
+            item = (day * 2 + (number % 2) + 2 * number) % (2 * N_ITEMS)
+            rows.append(
+                {
+                    "consumer_id": f"c{number:02}",
+                    "site_id": "books" if day % 2 else "garden",
+                    "item_id": f"i{item:02}",
+                    "kind": "purchase",
+                    "occurred_at": START + timedelta(days=day, minutes=number),
+                }
+            )
+    return pa.Table.from_pylist(rows)
+
+
+def small_promotions() -> pa.Table:
+    """One promotion a taste and site, live all the time."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "promotion_id": f"{taste}-{site_id}",
+                "title": f"{taste} things",
+                "sites": ["books", "garden"],
+                "items": [
+                    {"site_id": site_id, "item_id": f"i{item:02}"}
+                    for item in range(2 * N_ITEMS)
+                    if consumer_taste(item + 1) == taste
+                ],
+                "starts_at": START - timedelta(days=1),
+                "ends_at": START + timedelta(days=400),
+            }
+            for taste in TASTES
+            for site_id in ("books", "garden")
+        ]
+    )
+
+
+def small_outcomes() -> pa.Table:
+    """Every consumer takes up a promotion of their taste on each of the last days."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "consumer_id": f"c{number:02}",
+                "site_id": "books",
+                "kind": "promotion_conversion",
+                "promotion_id": f"{'even' if number % 2 else 'odd'}-books",
+                "occurred_at": START + timedelta(days=day, minutes=number),
+            }
+            for number in range(N_CONSUMERS)
+            for day in (7, 8, 9)
+        ]
+    )
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for all tests of this package: MLflow takes seconds to make its tables."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def settings(home: Path, database_url: str) -> Settings:
+    return Settings(home=home, database_url=database_url)
+
+
+@pytest.fixture
+def filled(database: Database, tmp_path: Path) -> Database:
+    """A database with the little network in it."""
+    tables = {
+        "activity": small_activity(),
+        "outcomes": small_outcomes(),
+        "promotions": small_promotions(),
+    }
+    for name, table in tables.items():
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    import_promotions(database, [tmp_path / "promotions.parquet"], source="test")
+    files = [tmp_path / "activity.parquet", tmp_path / "outcomes.parquet"]
+    import_activity(database, files, source="test", legal_basis="contract", now=START + timedelta(days=30))
+    return database
+
+
+@pytest.fixture
+def snapshot(filled: Database, tmp_path: Path) -> Snapshot:
+    return take_snapshot(filled, tmp_path / "snapshots")
