@@ -39,7 +39,7 @@ def checkerboard(n_consumers: int = 30, n_items: int = 16) -> pa.Table:
 def fitted(split: Split) -> tuple[Interactions, FittedPopularity, list[Result]]:
     interactions = build_interactions(split.train)
     popularity = Popularity().fit(interactions)
-    model = Als(factors=4, regularization=0.1, iterations=10, random_state=1).fit(interactions)
+    model = Als(factors=2, regularization=1.0, iterations=10, random_state=1).fit(interactions)
     return interactions, popularity, evaluate_items(model, interactions, split, popularity=popularity)
 
 

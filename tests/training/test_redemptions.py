@@ -21,7 +21,7 @@ MIDNIGHT = datetime(2026, 5, 10, tzinfo=UTC)
 def records(
     conversions: list[tuple[str, str, datetime]], *, codes: dict[str, str] | None = None
 ) -> PromotionRecords:
-    """`early` ends at the midnight when the day begins; `late` starts with the next day; the others are live."""
+    """`early` ends as the day begins, `late` starts with the next day; the others are live."""
     day = timedelta(days=1)
     spans = {
         "early": (MIDNIGHT - 5 * day, MIDNIGHT),
