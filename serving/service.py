@@ -42,6 +42,7 @@ class TailoredPromotions:
     # runtime, in the serving event loop.
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def open_runtime(self) -> None:
+        log_like_bentoml()
         await RUNTIME.open(worker_index=bentoml.server_context.worker_index)
         self.orphanage = asyncio.create_task(end_with_parent())
 
@@ -86,6 +87,15 @@ class TailoredPromotions:
             return _refusal(ctx, error, status)  # type: ignore[return-value]
         # Already JSON: BentoML passes a response through as it is.
         return Response(msgspec.json.encode(decision), media_type="application/json")  # type: ignore[return-value]
+
+
+def log_like_bentoml() -> None:
+    """Let our packages log where and as BentoML does; a worker is an entry point."""
+    for package in ("serving", "models", "features", "storage"):
+        ours = logging.getLogger(package)
+        ours.handlers = list(logging.getLogger("bentoml").handlers)
+        ours.setLevel(logging.INFO)
+        ours.propagate = False
 
 
 async def end_with_parent(look_s: float = 1.0) -> None:
