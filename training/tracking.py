@@ -58,6 +58,8 @@ class ModelVersion:
 def _be_quiet() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # Seven tries with growing pauses take minutes until a server that is away is given up.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     # It tells of every table it makes.
     for chatty in ("mlflow.store.db.utils", "mlflow.store.model_registry", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -78,7 +80,7 @@ def _told(
             try:
                 with self._alone():
                     return call(self, *args, **kwargs)
-            except (MlflowException, SQLAlchemyError) as error:
+            except (MlflowException, SQLAlchemyError, OSError) as error:
                 # Somebody else who has the file open, such as MLflow's own page, may hold it for a moment.
                 if "database is locked" in str(error) and attempt < _TRIES:
                     time.sleep(0.2 * attempt)

@@ -13,12 +13,12 @@ from storage.imports import import_activity, import_promotions
 from storage.settings import Settings
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
-TASTES = ("odd", "even")
+TASTES = ("even", "odd")
 N_CONSUMERS = 24
 N_ITEMS = 10
 
 
-def consumer_taste(number: int) -> str:
+def taste_of(number: int) -> str:
     return TASTES[number % 2]
 
 
@@ -41,23 +41,23 @@ def small_activity() -> pa.Table:
 
 
 def small_promotions() -> pa.Table:
-    """One promotion a taste and site, live all the time."""
+    """One promotion a taste, live all the time."""
     return pa.Table.from_pylist(
         [
             {
-                "promotion_id": f"{taste}-{site_id}",
+                "promotion_id": taste,
                 "title": f"{taste} things",
                 "sites": ["books", "garden"],
                 "items": [
                     {"site_id": site_id, "item_id": f"i{item:02}"}
+                    for site_id in ("books", "garden")
                     for item in range(2 * N_ITEMS)
-                    if consumer_taste(item + 1) == taste
+                    if taste_of(item) == taste
                 ],
                 "starts_at": START - timedelta(days=1),
                 "ends_at": START + timedelta(days=400),
             }
             for taste in TASTES
-            for site_id in ("books", "garden")
         ]
     )
 
@@ -70,7 +70,7 @@ def small_outcomes() -> pa.Table:
                 "consumer_id": f"c{number:02}",
                 "site_id": "books",
                 "kind": "promotion_conversion",
-                "promotion_id": f"{'even' if number % 2 else 'odd'}-books",
+                "promotion_id": taste_of(number),
                 "occurred_at": START + timedelta(days=day, minutes=number),
             }
             for number in range(N_CONSUMERS)

@@ -1,0 +1,242 @@
+"""Whole trainings on a real database and a real MLflow."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from features.snapshot import Snapshot, take_snapshot
+from models.bundle import read_bundle
+from models.errors import BundleRefused
+from storage.champions import champion_history, current_champion
+from storage.database import Database
+from storage.settings import Settings
+from training.compare import compare
+from training.errors import InvalidProtocol, RegistryUnavailable, UnknownVersion
+from training.pipeline import Plan, TrainingReport, train, train_snapshot
+from training.promotion import promote, rollback
+from training.tracking import EXPERIMENT, Tracker
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def trained(filled: Database, settings: Settings) -> dict[str, TrainingReport]:
+    return {model: train(filled, settings, model=model) for model in ("popularity", "als")}
+
+
+def runs(settings: Settings) -> list[tuple[str, str]]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=settings.tracking_uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    return [(run.info.run_id, run.info.status) for run in client.search_runs([experiment.experiment_id])]
+
+
+def left_over(settings: Settings) -> list[str]:
+    places = [settings.home, settings.home / "bundles"]
+    return [one.name for place in places if place.is_dir() for one in place.glob(".*")]
+
+
+def test_als_beats_popularity_on_redemptions_and_comes_first(
+    trained: dict[str, TrainingReport], settings: Settings
+) -> None:
+    als, popularity = trained["als"], trained["popularity"]
+    assert als.judged_by == popularity.judged_by == "redemptions"
+    assert als.popularity == popularity.ndcg_at_10
+    assert als.ndcg_at_10 is not None
+    assert popularity.ndcg_at_10 is not None
+    assert als.ndcg_at_10 > popularity.ndcg_at_10
+    rows = [row for row in compare(settings) if row.version in (als.version, popularity.version)]
+    assert [row.model for row in rows] == ["als", "popularity"]
+    assert rows[0].ndcg_at_10 == pytest.approx(als.ndcg_at_10)
+    assert rows[0].popularity == pytest.approx(popularity.ndcg_at_10)
+    assert rows[0].low is not None
+    assert (rows[0].judged_by, rows[0].n_queries) == ("redemptions", als.n_queries)
+
+
+def test_what_is_registered_is_the_bundle_and_what_was_measured(
+    trained: dict[str, TrainingReport], settings: Settings, tmp_path: Path
+) -> None:
+    report = trained["als"]
+    place = Tracker(settings).download_bundle(report.version, tmp_path)
+    bundle = read_bundle(place, expected_digest=report.digest)
+    assert bundle.model.kind == "als"
+    assert bundle.manifest["metrics"]["ndcg_at_10"] == report.ndcg_at_10
+    assert bundle.manifest["data"]["n_consumers"] == 24
+    evaluation = next((settings.home / "mlartifacts").glob(f"{report.run_id}/**/evaluation"))
+    assert {path.name for path in evaluation.iterdir()} == {
+        "results.json", "recall_by_k.png", "ndcg_by_model.png"
+    }  # fmt: skip
+    protocols = {row["protocol"] for row in json.loads((evaluation / "results.json").read_text())}
+    assert protocols == {"redemptions", "time", "second_site"}
+
+
+def test_the_same_data_and_seed_give_the_same_arrays(
+    snapshot: Snapshot, settings: Settings, tmp_path: Path
+) -> None:
+    told = []
+    for number in range(2):
+        report = train_snapshot(snapshot, settings, plan=Plan("als", random_state=7))
+        place = Tracker(settings).download_bundle(report.version, tmp_path / str(number))
+        told.append(read_bundle(place).manifest["files"])
+    assert told[0] == told[1]
+
+
+def test_promote_places_the_bundle_moves_the_alias_and_writes_the_log(
+    trained: dict[str, TrainingReport], filled: Database, settings: Settings
+) -> None:
+    report = trained["als"]
+    change = promote(filled, settings, report.version, actor="test")
+    assert change.changed
+    assert Path(change.location) == settings.home / "bundles" / report.digest
+    assert read_bundle(Path(change.location), expected_digest=report.digest).model.kind == "als"
+    assert Tracker(settings).champion_version() == report.version
+    with filled.connection() as connection:
+        champion = current_champion(connection)
+    assert champion is not None
+    assert (champion.version, champion.digest) == (report.version, report.digest)
+    assert not promote(filled, settings, report.version, actor="test").changed
+    assert not left_over(settings)
+
+
+def test_rollback_goes_one_step_back_and_the_log_keeps_everything(
+    trained: dict[str, TrainingReport], filled: Database, settings: Settings
+) -> None:
+    first, second = trained["popularity"].version, trained["als"].version
+    promote(filled, settings, first)
+    promote(filled, settings, second)
+    assert rollback(filled, settings).version == first
+    assert Tracker(settings).champion_version() == first
+    with filled.connection() as connection:
+        log = [(entry.action, entry.champion.version) for entry in champion_history(connection)]
+    assert log == [("promote", first), ("promote", second), ("rollback", first)]
+    with pytest.raises(UnknownVersion, match="tailor promote"):
+        rollback(filled, settings)
+
+
+def test_an_unknown_version_is_refused_with_the_known_ones(
+    trained: dict[str, TrainingReport], filled: Database, settings: Settings
+) -> None:
+    with pytest.raises(
+        UnknownVersion, match=rf"unknown version '999'; known versions: .*{trained['als'].version}"
+    ):
+        promote(filled, settings, "999")
+
+
+def test_a_changed_bundle_is_refused_and_nothing_moves(
+    trained: dict[str, TrainingReport], filled: Database, settings: Settings
+) -> None:
+    report = trained["als"]
+    promote(filled, settings, trained["popularity"].version)
+    kept = next((settings.home / "mlartifacts").glob(f"{report.run_id}/**/bundle/model.safetensors"))
+    kept.write_bytes(kept.read_bytes()[:-1] + b"!")
+    with pytest.raises(BundleRefused, match=r"model\.safetensors was changed"):
+        promote(filled, settings, report.version)
+    assert Tracker(settings).champion_version() == trained["popularity"].version
+    assert not left_over(settings)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt(), "KILLED"), (OSError("disk full"), "FAILED")]
+)
+def test_a_training_that_is_stopped_leaves_a_run_that_says_so_and_nothing_else(
+    snapshot: Snapshot, settings: Settings, error: BaseException, status: str
+) -> None:
+    before = {version.version for version in Tracker(settings).versions()}
+    earlier = dict(runs(settings)) if (settings.home / "mlflow.db").exists() and before else {}
+
+    def stop(stage: str, _done: int, _total: int | None) -> None:
+        if stage == "register":
+            raise error
+
+    with pytest.raises(type(error)):
+        train_snapshot(snapshot, settings, plan=Plan("als"), progress=stop)
+    assert {version.version for version in Tracker(settings).versions()} == before
+    assert [one for run_id, one in runs(settings) if run_id not in earlier] == [status]
+    assert not left_over(settings)
+
+
+def test_data_too_thin_to_judge_still_give_a_model(
+    filled: Database, settings: Settings, tmp_path: Path
+) -> None:
+    with filled.connection() as connection:
+        connection.execute("DELETE FROM activity WHERE identifier <> 'c00' OR kind <> 'purchase'")
+        connection.execute("DELETE FROM activity WHERE event_id <> (SELECT min(event_id) FROM activity)")
+    report = train_snapshot(take_snapshot(filled, tmp_path / "thin"), settings, plan=Plan("popularity"))
+    assert (report.judged_by, report.ndcg_at_10, report.n_queries) == (None, None, 0)
+    assert compare(settings)[-1].version == report.version
+
+
+def test_a_cut_outside_the_data_is_refused(snapshot: Snapshot, settings: Settings) -> None:
+    with pytest.raises(InvalidProtocol, match=r"leaves .* events before and 0 after"):
+        train_snapshot(snapshot, settings, plan=Plan("als", cut=snapshot.as_of + timedelta(days=9)))
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InvalidProtocol, match="unknown model 'magic'; known: als, popularity"):
+        Plan("magic")
+
+
+def test_an_mlflow_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    nowhere = Settings(home=tmp_path, mlflow_tracking_uri=f"sqlite:///{tmp_path}/file/mlflow.db")
+    with pytest.raises(RegistryUnavailable, match=r"MLflow at sqlite:///.* refused") as told:
+        Tracker(nowhere).versions()
+    assert "\n" not in str(told.value)
+
+
+def test_two_trainings_at_once_both_succeed(snapshot: Snapshot, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from features.snapshot import open_snapshot;"
+        "from storage.settings import Settings; from training.pipeline import *;"
+        "report = train_snapshot(open_snapshot(Path(sys.argv[1])), Settings(home=Path(sys.argv[2])),"
+        " plan=Plan(sys.argv[3])); print(report.version)"
+    )
+    home = tmp_path / "fresh home"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(snapshot.path), str(home), model],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for model in ("als", "popularity")
+    ]
+    versions = {process.communicate(timeout=240)[0].strip() for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    assert versions == {"1", "2"}
+    assert {row.model for row in compare(Settings(home=home))} == {"als", "popularity"}
+
+
+def test_ctrl_c_while_training_leaves_nothing_half_written(snapshot: Snapshot, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from features.snapshot import open_snapshot;"
+        "from storage.settings import Settings; from training.pipeline import *;"
+        "train_snapshot(open_snapshot(Path(sys.argv[1])), Settings(home=Path(sys.argv[2])), plan=Plan('als'),"
+        " progress=lambda *stage: print(*stage, flush=True))"
+    )
+    settings = Settings(home=tmp_path / "home")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(snapshot.path), str(settings.home)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("evaluate")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert [status for _, status in runs(settings)] == ["KILLED"]
+    assert not Tracker(settings).versions()
+    assert not left_over(settings)
