@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
-from features.cells import read_cells
 from features.errors import NoInteractions
 from features.history import HistoryVector, combine_kinds, from_fixed_point
 from features.ids import ConsumerIds, ItemIds
@@ -120,6 +119,9 @@ def build_interactions(
     NoInteractions
         When no row is left.
     """
+    # Ibis takes more than a second to import, and a server that only reads histories never builds a matrix.
+    from features.cells import read_cells
+
     weights = weights or InteractionWeights()
     if not isinstance(source, Path | pa.Table):
         as_of = as_of or source.as_of

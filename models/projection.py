@@ -31,6 +31,8 @@ class PooledScores:
         Whether the promotion covers a known item.
     item_scores : float32[n_items]
         What was pooled.
+    appeal : float32[n_items]
+        The item scores with the consumer's own activity added, as `Pooling.overlap` weighs it.
     projection : Projection
         What pooled it.
     """
@@ -38,12 +40,13 @@ class PooledScores:
     score: NDArray[np.float32]
     known: NDArray[np.bool_]
     item_scores: NDArray[np.float32]
+    appeal: NDArray[np.float32]
     projection: "Projection"
 
     def featured_item(self, promotion_index: int) -> int | None:
-        """The covered item with the best score, or None when none is known."""
+        """The covered item that appeals most, or None when none is known."""
         covered = self.projection.covered(promotion_index)
-        return None if len(covered) == 0 else int(covered[np.argmax(self.item_scores[covered])])
+        return None if len(covered) == 0 else int(covered[np.argmax(self.appeal[covered])])
 
 
 class Projection:
@@ -114,12 +117,13 @@ class Projection:
         """
         if item_scores.shape != (self.n_items,):
             raise InvalidModel(f"item scores are {list(item_scores.shape)}; expected [{self.n_items}]")
-        score = self._pool(item_scores)
+        score, appeal = self._pool(item_scores), item_scores
         if history is not None and weights is not None and self.pooling.overlap > 0:
             own = np.zeros(self.n_items, dtype=np.float32)
-            own[history.item_index] = history.confidence(weights)
-            score += np.float32(self.pooling.overlap) * self._reduce(np.add, own)
-        return PooledScores(score=score, known=self.known, item_scores=item_scores, projection=self)
+            own[history.item_index] = np.float32(self.pooling.overlap) * history.confidence(weights)
+            score += self._reduce(np.add, own)
+            appeal = item_scores + own
+        return PooledScores(score, self.known, item_scores, appeal, projection=self)
 
     def _pool(self, item_scores: NDArray[np.float32]) -> NDArray[np.float32]:
         match self.pooling.kind:

@@ -4,14 +4,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from examples.complete_journey.story import STORY, play, wait_until_ready
 from examples.complete_journey.tables import read_complete_journey, write_import_files
+from storage.consumers import erase
 from storage.database import Database
+from storage.errors import UnknownConsumer
 from storage.imports import import_activity, import_audiences, import_items, import_promotions
 from storage.settings import Settings
 from storage.subscribers import add_subscriber, issue_key, list_keys, list_subscribers, revoke_key
@@ -52,6 +54,7 @@ def run(
         f" {shift.days:,} days, so that {DEMO_DAY:%d %B %Y} is {DEMO_DAY + shift:%d %B %Y}."
         " Departments are the sites, households the consumers."
     )
+    _forget_the_story(database)
     _load(database, settings, shift=shift, progress=progress)
     say.rule("2. Train and compare")
     best = _train(database, settings, say=say, progress=progress)
@@ -85,6 +88,12 @@ def _shift(database: Database) -> timedelta:
             # The coupons shown have ended: the same events would come back at other times.
             connection.execute("DELETE FROM activity WHERE source_id = %s", (SOURCE,))
     return today - DEMO_DAY
+
+
+def _forget_the_story(database: Database) -> None:
+    """Take back what the story's household did in an earlier run; its purchases are loaded again."""
+    with database.connection() as connection, suppress(UnknownConsumer):
+        erase(connection, STORY.consumer_id)
 
 
 def _load(database: Database, settings: Settings, *, shift: timedelta, progress: Progress) -> None:

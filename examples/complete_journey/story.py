@@ -25,11 +25,11 @@ class Story:
 
 
 STORY = Story(
-    consumer_id="1753",
+    consumer_id="1460",
     shown_on="grocery",
     acts_on="drug-gm",
-    what="baby food",
-    item_ids=("1122790", "842126", "849688", "846634", "900698", "1111118"),
+    what="diapers",
+    item_ids=("7147145", "7154535", "879194", "964717", "1061228", "1072086"),
 )
 
 

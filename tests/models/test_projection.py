@@ -69,6 +69,13 @@ def test_the_featured_item_is_the_covered_one_with_the_best_score() -> None:
     assert [pooled.featured_item(promotion) for promotion in range(6)] == [0, None, 4, None, 2, 1]
 
 
+def test_the_consumers_own_activity_can_make_another_item_the_featured_one() -> None:
+    pooling = Pooling("max", overlap=2)
+    pooled = projection(pooling).pool(SCORES, history=purchases([1]), weights=WEIGHTS)
+    assert pooled.appeal.tolist() == [4, 5, -2, 3, 0.5]
+    assert pooled.featured_item(0) == 1
+
+
 def test_the_consumers_own_activity_in_covered_items_adds_to_the_score() -> None:
     pooling = Pooling("max", overlap=0.5)
     alone = projection(pooling).pool(SCORES).score
