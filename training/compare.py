@@ -1,10 +1,14 @@
 """The registered models side by side, best first."""
 
+import json
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from storage.settings import Settings
 from training.judging import MAIN_PROTOCOLS
+from training.results import EVALUATION_FOLDER, RESULTS_FILE, Result
 from training.tracking import ModelVersion, Tracker
 
 
@@ -44,6 +48,22 @@ def compare(settings: Settings) -> list[ComparedModel]:
     """All registered versions: by redemptions before other protocols, best first, unjudged ones last."""
     rows = [_row(version) for version in Tracker(settings).versions()]
     return sorted(rows, key=_order)
+
+
+def results_of(settings: Settings, version: str) -> list[Result]:
+    """Every figure that was measured about a version: per protocol, segment, site, metric and k.
+
+    Raises
+    ------
+    UnknownVersion
+        No such version.
+    """
+    tracker = Tracker(settings)
+    run_id = tracker.version(version).run_id
+    with tempfile.TemporaryDirectory() as directory:
+        folder = tracker.download_folder(run_id, EVALUATION_FOLDER, Path(directory))
+        rows = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
+    return [Result(**row) for row in rows]
 
 
 def _order(row: ComparedModel) -> tuple[int, float, int]:

@@ -26,7 +26,7 @@ from training.fitting import DEFAULT_POOLING, MODEL_KINDS, Progress, fit, write_
 from training.judging import Judgement, evaluate, judge
 from training.plots import save_plots
 from training.redemptions import PromotionRecords
-from training.results import EVERYTHING, Result
+from training.results import EVALUATION_FOLDER, EVERYTHING, RESULTS_FILE, Result
 from training.split import read_activity
 from training.tracking import Tracker
 
@@ -155,7 +155,7 @@ def train_snapshot(
             parameters=_parameters(plan, model, pooling, data),
             metrics={**metrics, "seconds": time.perf_counter() - started},
         )
-        run.log_folder(_write_evaluation(results, Path(work) / "evaluation"), "evaluation")
+        run.log_folder(_write_evaluation(results, Path(work) / EVALUATION_FOLDER), EVALUATION_FOLDER)
         version = run.register(bundle, tags=_tags(plan, judgement, digest, data))
         report("register", 1, 1)
     seconds = time.perf_counter() - started
@@ -273,7 +273,7 @@ def _tags(plan: Plan, judgement: Judgement | None, digest: str, data: Mapping[st
 def _write_evaluation(results: list[Result], directory: Path) -> Path:
     directory.mkdir()
     rows = [asdict(result) for result in results]
-    (directory / "results.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    (directory / RESULTS_FILE).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     if results:
         save_plots(results, directory)
     return directory

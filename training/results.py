@@ -22,6 +22,8 @@ RECALL_AT = (1, 2, 5, 10, 20)
 DEPTH = max(RECALL_AT)
 EVERYTHING = "all"
 POPULARITY = "popularity"
+EVALUATION_FOLDER = "evaluation"
+RESULTS_FILE = "results.json"
 
 _AT_MAIN_K = {"ndcg": ndcg, "recall": recall, "mrr": reciprocal_rank, "hit_rate": hit_rate}
 

@@ -228,6 +228,12 @@ class Tracker:
         )
 
     @_told
+    def download_folder(self, run_id: str, name: str, directory: Path) -> Path:
+        """Put what a run kept under `name` below `directory` and return its own folder."""
+        directory.mkdir(parents=True, exist_ok=True)
+        return Path(self._client.download_artifacts(run_id, name, str(directory)))
+
+    @_told
     def download_bundle(self, version: str, directory: Path) -> Path:
         """Put the bundle of a version below `directory` and return its own folder."""
         from mlflow.artifacts import download_artifacts

@@ -16,10 +16,11 @@ from models.errors import BundleRefused
 from storage.champions import champion_history, current_champion
 from storage.database import Database
 from storage.settings import Settings
-from training.compare import compare
+from training.compare import compare, results_of
 from training.errors import InvalidProtocol, RegistryUnavailable, UnknownVersion
 from training.pipeline import Plan, TrainingReport, train, train_snapshot
 from training.promotion import promote, rollback
+from training.results import find
 from training.tracking import EXPERIMENT, Tracker
 
 ROOT = Path(__file__).parent.parent.parent
@@ -76,6 +77,15 @@ def test_what_is_registered_is_the_bundle_and_what_was_measured(
     }  # fmt: skip
     protocols = {row["protocol"] for row in json.loads((evaluation / "results.json").read_text())}
     assert protocols == {"redemptions", "time", "second_site"}
+
+
+def test_every_figure_of_a_version_can_be_read_back(
+    trained: dict[str, TrainingReport], settings: Settings
+) -> None:
+    report = trained["als"]
+    found = find(results_of(settings, report.version), protocol="redemptions", model="als")
+    assert found is not None
+    assert (found.mean, found.low, found.high) == (report.ndcg_at_10, report.low, report.high)
 
 
 def test_the_same_data_and_seed_give_the_same_arrays(
