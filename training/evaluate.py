@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from features.history import HistoryVector
 from features.interactions import Interactions
@@ -48,19 +49,21 @@ def evaluate_items(
         raise NothingToEvaluate(f"{split!r}: nothing to rank; choose an earlier cut or import more activity")
     queries: list[_Query] = []
     tops: dict[str, list[NDArray[np.int64]]] = {model.kind: [], POPULARITY: []}
-    for consumer_id, held_out in split.test.groupby("consumer_id", sort=True):
-        history = history_of(str(consumer_id), interactions)
-        mine = _queries(str(consumer_id), held_out, history, interactions)
-        seen = history.item_index if split.mask_seen and history is not None else None
-        scores = {
-            POPULARITY: popularity.prior,
-            model.kind: item_scores(model, history, popularity=popularity),
-        }
-        for query in mine:
-            queries.append(query)
-            site = interactions.items.site_slice(query.site_id)
-            for name, all_scores in scores.items():
-                tops[name].append(_top_of_site(all_scores, site, seen))
+    # Scoring is thousands of small products: BLAS threads wait for each other longer than they work.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for consumer_id, held_out in split.test.groupby("consumer_id", sort=True):
+            history = history_of(str(consumer_id), interactions)
+            mine = _queries(str(consumer_id), held_out, history, interactions)
+            seen = history.item_index if split.mask_seen and history is not None else None
+            scores = {
+                POPULARITY: popularity.prior,
+                model.kind: item_scores(model, history, popularity=popularity),
+            }
+            for query in mine:
+                queries.append(query)
+                site = interactions.items.site_slice(query.site_id)
+                for name, all_scores in scores.items():
+                    tops[name].append(_top_of_site(all_scores, site, seen))
     rankings = {name: _rankings(np.array(top), queries) for name, top in tops.items()}
     return _summarise_slices(rankings, queries, protocol=split.protocol, interactions=interactions)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
 
 from features.errors import NoInteractions
 from features.interactions import Interactions, build_interactions
@@ -69,17 +68,13 @@ def evaluate(
     )
     splits = (later, split_first_to_second_site(activity, random_state=random_state))
     results: list[Result] = []
-    # Scoring is thousands of small products: BLAS threads wait for each other longer than they work.
-    with threadpool_limits(limits=1, user_api="blas"):
-        for place, split in enumerate(splits):
-            progress(place, len(splits))
-            as_of = cut if split is later else None
-            try:
-                results += _evaluate_split(
-                    split, records, fit=fit, as_of=as_of, weights=weights, pooling=pooling
-                )
-            except (NothingToEvaluate, NoInteractions) as error:
-                logger.warning("%s is not measured: %s", split.protocol, error)
+    for place, split in enumerate(splits):
+        progress(place, len(splits))
+        as_of = cut if split is later else None
+        try:
+            results += _evaluate_split(split, records, fit=fit, as_of=as_of, weights=weights, pooling=pooling)
+        except (NothingToEvaluate, NoInteractions) as error:
+            logger.warning("%s is not measured: %s", split.protocol, error)
     progress(len(splits), len(splits))
     return results
 

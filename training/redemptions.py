@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from features.history import HistoryVector
 from features.interactions import Interactions
@@ -116,11 +117,14 @@ def redemption_queries(
     rows = pd.Series(np.arange(len(promotions)), index=promotions["promotion_id"])
     offers = _offers(promotions)
     members = _members(records) if sent_only else None
+    live_on: dict[pd.Timestamp, NDArray[np.bool_]] = {}
     queries = []
     for (consumer_id, day), taken in conversions.groupby(
         ["consumer_id", conversions["occurred_at"].dt.floor("D")], sort=True
     )["promotion_id"]:
-        live = _live_on(promotions, day)
+        if day not in live_on:
+            live_on[day] = _live_on(promotions, day)
+        live = live_on[day]
         if members is not None:
             live = live & _is_for(promotions, members.get(consumer_id, []))
         candidates = np.flatnonzero(live)
@@ -212,13 +216,15 @@ def rank_promotions(
     tops: dict[str, list[NDArray[np.int64]]] = {name: [] for name in scorers}
     scores: dict[str, NDArray[np.float32]] = {}
     asked = None
-    for query in queries:
-        if query.consumer_id != asked:
-            asked = query.consumer_id
-            history = history_of(asked, interactions)
-            scores = {name: scorer.score(history) for name, scorer in scorers.items()}
-        for name in scorers:
-            tops[name].append(_top_offers(scores[name][query.candidates], query.offer))
+    # See evaluate_items.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for query in queries:
+            if query.consumer_id != asked:
+                asked = query.consumer_id
+                history = history_of(asked, interactions)
+                scores = {name: scorer.score(history) for name, scorer in scorers.items()}
+            for name in scorers:
+                tops[name].append(_top_offers(scores[name][query.candidates], query.offer))
     n_relevant = np.array([len(query.relevant) for query in queries])
     hits = {
         name: np.array([np.isin(row, query.relevant) for row, query in zip(top, queries, strict=True)])
