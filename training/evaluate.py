@@ -1,5 +1,6 @@
-"""How well a model ranks items: all items of the site, for people known well there, a little, or not."""
+"""How well models rank items: all items of the site, for people known well there, a little, or not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,31 +34,36 @@ class _Query:
 
 
 def evaluate_items(
-    model: FittedRecommender, interactions: Interactions, split: Split, *, popularity: FittedPopularity
+    models: Sequence[FittedRecommender],
+    interactions: Interactions,
+    split: Split,
+    *,
+    popularity: FittedPopularity,
 ) -> list[Result]:
     """Rank all items of a site for each (consumer, site) of the test part.
 
     Parameters
     ----------
+    models : sequence of FittedRecommender
+        Each of another kind.
     interactions : Interactions
-        What the model was fitted on; made of `split.train`.
+        What they were fitted on; made of `split.train`.
     popularity : FittedPopularity
-        Of the same interactions: stands beside the model, and in for it where there is no history, as
+        Of the same interactions: stands beside the models, and in for them where there is no history, as
         in serving.
     """
     if split.test.empty:
         raise NothingToEvaluate(f"{split!r}: nothing to rank; choose an earlier cut or import more activity")
     queries: list[_Query] = []
-    tops: dict[str, list[NDArray[np.int64]]] = {model.kind: [], POPULARITY: []}
+    tops: dict[str, list[NDArray[np.int64]]] = {POPULARITY: [], **{model.kind: [] for model in models}}
     # Scoring is thousands of small products: BLAS threads wait for each other longer than they work.
     with threadpool_limits(limits=1, user_api="blas"):
         for consumer_id, held_out in split.test.groupby("consumer_id", sort=True):
             history = history_of(str(consumer_id), interactions)
             mine = _queries(str(consumer_id), held_out, history, interactions)
             seen = history.item_index if split.mask_seen and history is not None else None
-            scores = {
-                POPULARITY: popularity.prior,
-                model.kind: item_scores(model, history, popularity=popularity),
+            scores = {POPULARITY: popularity.prior} | {
+                model.kind: item_scores(model, history, popularity=popularity) for model in models
             }
             for query in mine:
                 queries.append(query)

@@ -18,7 +18,7 @@ MODEL_KINDS: Final = ("als", "popularity")
 DEFAULT_POOLING: Final[Mapping[str, Pooling]] = {"als": Pooling(), "popularity": POPULARITY_POOLING}
 """How each kind's item scores become promotion scores; chosen on redemptions before October 2017."""
 
-Progress = Callable[[str, int, int | None], object]
+Progress = Callable[[str, int, int | None], None]
 """Told the stage, how much of it is done, and of how much (none when unknown)."""
 
 

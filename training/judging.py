@@ -4,7 +4,7 @@ Each protocol learns from its own part of the data; what is registered is fitted
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +20,7 @@ from training.errors import NothingToEvaluate
 from training.evaluate import evaluate_items
 from training.redemptions import REDEMPTIONS, PromotionRecords, evaluate_redemptions
 from training.results import POPULARITY, Result, find
-from training.split import Split, leave_one_out, split_by_time, split_first_to_second_site
+from training.split import leave_one_out, split_by_time, split_first_to_second_site
 
 logger = logging.getLogger(__name__)
 
@@ -52,16 +52,16 @@ def evaluate(
     activity: pa.Table,
     records: PromotionRecords,
     *,
-    fit: Fit,
+    fits: Sequence[Fit],
+    poolings: Mapping[str, Pooling],
     cut: datetime | None,
     weights: InteractionWeights,
-    pooling: Pooling,
     random_state: int,
-    progress: Callable[[int, int], object],
+    progress: Callable[[int, int], None],
 ) -> list[Result]:
     """Fit on a part and ask about the rest: by time (or one left out) with redemptions; first to second site.
 
-    What the data cannot answer is left out, down to an empty list.
+    All models are asked the same questions. What the data cannot answer is left out, down to an empty list.
     """
     later = (
         leave_one_out(activity, random_state=random_state) if cut is None else split_by_time(activity, cut)
@@ -70,32 +70,19 @@ def evaluate(
     results: list[Result] = []
     for place, split in enumerate(splits):
         progress(place, len(splits))
-        as_of = cut if split is later else None
+        since = cut if split is later else None
         try:
-            results += _evaluate_split(split, records, fit=fit, as_of=as_of, weights=weights, pooling=pooling)
+            interactions = build_interactions(split.train, weights, as_of=since)
+            models, popularity = [fit(interactions) for fit in fits], Popularity().fit(interactions)
+            if since is not None and (records.conversions["occurred_at"] >= since).any():
+                results += evaluate_redemptions(
+                    models, interactions, records, popularity=popularity, poolings=poolings, since=since
+                )
+            results += evaluate_items(models, interactions, split, popularity=popularity)
         except (NothingToEvaluate, NoInteractions) as error:
             logger.warning("%s is not measured: %s", split.protocol, error)
     progress(len(splits), len(splits))
     return results
-
-
-def _evaluate_split(
-    split: Split,
-    records: PromotionRecords,
-    *,
-    fit: Fit,
-    as_of: datetime | None,
-    weights: InteractionWeights,
-    pooling: Pooling,
-) -> list[Result]:
-    interactions = build_interactions(split.train, weights, as_of=as_of)
-    model, popularity = fit(interactions), Popularity().fit(interactions)
-    results: list[Result] = []
-    if as_of is not None and (records.conversions["occurred_at"] >= as_of).any():
-        results += evaluate_redemptions(
-            model, interactions, records, popularity=popularity, pooling=pooling, since=as_of
-        )
-    return results + evaluate_items(model, interactions, split, popularity=popularity)
 
 
 def judge(results: list[Result], model_kind: str) -> Judgement | None:

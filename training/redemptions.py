@@ -4,7 +4,7 @@ A query is a consumer on a (UTC) day with a conversion; all promotions that were
 relevant are those that were taken up. Promotions that carry the same code are one offer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -171,32 +171,39 @@ class PromotionScorer:
 
 
 def evaluate_redemptions(
-    model: FittedRecommender,
+    models: Sequence[FittedRecommender],
     interactions: Interactions,
     records: PromotionRecords,
     *,
     popularity: FittedPopularity,
-    pooling: Pooling,
+    poolings: Mapping[str, Pooling],
     since: datetime,
     until: datetime | None = None,
 ) -> list[Result]:
-    """Judge a model by redemptions, popularity beside it.
+    """Judge models by redemptions, popularity beside them.
 
     Twice: among all live promotions (`redemptions`), and among those that were for the consumer
     (`redemptions_sent`), which is what serving ranks.
 
     Parameters
     ----------
+    models : sequence of FittedRecommender
+        Each of another kind.
     interactions : Interactions
-        What the model was fitted on: nothing from `since` on.
+        What they were fitted on: nothing from `since` on.
+    poolings : mapping of model kind to Pooling
     """
     covered = records.covered()
     scorers = {
-        POPULARITY: PromotionScorer(
-            popularity, popularity=popularity, pooling=POPULARITY_POOLING, covered=covered
-        ),
-        model.kind: PromotionScorer(model, popularity=popularity, pooling=pooling, covered=covered),
+        model.kind: PromotionScorer(
+            model, popularity=popularity, pooling=poolings[model.kind], covered=covered
+        )
+        for model in models
     }
+    if POPULARITY not in scorers:
+        scorers[POPULARITY] = PromotionScorer(
+            popularity, popularity=popularity, pooling=POPULARITY_POOLING, covered=covered
+        )
     results: list[Result] = []
     for protocol, sent_only in ((REDEMPTIONS, False), (REDEMPTIONS_SENT, True)):
         if sent_only and ("audience_id" not in records.promotions or records.audience.empty):

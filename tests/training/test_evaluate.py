@@ -40,7 +40,7 @@ def fitted(split: Split) -> tuple[Interactions, FittedPopularity, list[Result]]:
     interactions = build_interactions(split.train)
     popularity = Popularity().fit(interactions)
     model = Als(factors=2, regularization=1.0, iterations=10, random_state=1).fit(interactions)
-    return interactions, popularity, evaluate_items(model, interactions, split, popularity=popularity)
+    return interactions, popularity, evaluate_items([model], interactions, split, popularity=popularity)
 
 
 def mean(results: list[Result], protocol: str, model: str, **which: str) -> float:

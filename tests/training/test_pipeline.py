@@ -18,7 +18,8 @@ from storage.database import Database
 from storage.settings import Settings
 from training.compare import compare, results_of
 from training.errors import InvalidProtocol, RegistryUnavailable, UnknownVersion
-from training.pipeline import Plan, TrainingReport, train, train_snapshot
+from training.pipeline import TrainingReport, train, train_models, train_snapshot
+from training.plan import Plan
 from training.promotion import promote, rollback
 from training.results import find
 from training.tracking import EXPERIMENT, Tracker
@@ -28,7 +29,8 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def trained(filled: Database, settings: Settings) -> dict[str, TrainingReport]:
-    return {model: train(filled, settings, model=model) for model in ("popularity", "als")}
+    reports = train_models(filled, settings, plans=[Plan("popularity"), Plan("als")])
+    return {report.model: report for report in reports}
 
 
 def runs(settings: Settings) -> list[tuple[str, str]]:
@@ -62,6 +64,21 @@ def test_als_beats_popularity_on_redemptions_and_comes_first(
     assert (rows[0].judged_by, rows[0].n_queries) == ("redemptions", als.n_queries)
 
 
+def test_trained_alone_or_beside_another_a_model_gets_the_same_figures(
+    trained: dict[str, TrainingReport], filled: Database, settings: Settings
+) -> None:
+    alone = train(filled, settings, model="popularity")
+    beside = trained["popularity"]
+    assert (alone.ndcg_at_10, alone.low, alone.high) == (beside.ndcg_at_10, beside.low, beside.high)
+
+
+def test_plans_that_do_not_compare_are_refused(snapshot: Snapshot, settings: Settings) -> None:
+    with pytest.raises(InvalidProtocol, match="train them apart"):
+        train_snapshot(snapshot, settings, plans=[Plan("als"), Plan("popularity", random_state=1)])
+    with pytest.raises(InvalidProtocol, match="each of another"):
+        train_snapshot(snapshot, settings, plans=[Plan("als"), Plan("als")])
+
+
 def test_what_is_registered_is_the_bundle_and_what_was_measured(
     trained: dict[str, TrainingReport], settings: Settings, tmp_path: Path
 ) -> None:
@@ -93,7 +110,7 @@ def test_the_same_data_and_seed_give_the_same_arrays(
 ) -> None:
     told = []
     for number in range(2):
-        report = train_snapshot(snapshot, settings, plan=Plan("als", random_state=7))
+        (report,) = train_snapshot(snapshot, settings, plans=[Plan("als", random_state=7)])
         place = Tracker(settings).download_bundle(report.version, tmp_path / str(number))
         told.append(read_bundle(place).manifest["files"])
     assert told[0] == told[1]
@@ -163,11 +180,11 @@ def test_a_training_that_is_stopped_leaves_a_run_that_says_so_and_nothing_else(
     earlier = dict(runs(settings)) if (settings.home / "mlflow.db").exists() and before else {}
 
     def stop(stage: str, _done: int, _total: int | None) -> None:
-        if stage == "register":
+        if stage == "register als":
             raise error
 
     with pytest.raises(type(error)):
-        train_snapshot(snapshot, settings, plan=Plan("als"), progress=stop)
+        train_snapshot(snapshot, settings, plans=[Plan("als")], progress=stop)
     assert {version.version for version in Tracker(settings).versions()} == before
     assert [one for run_id, one in runs(settings) if run_id not in earlier] == [status]
     assert not left_over(settings)
@@ -179,14 +196,14 @@ def test_data_too_thin_to_judge_still_give_a_model(
     with filled.connection() as connection:
         connection.execute("DELETE FROM activity WHERE identifier <> 'c00' OR kind <> 'purchase'")
         connection.execute("DELETE FROM activity WHERE event_id <> (SELECT min(event_id) FROM activity)")
-    report = train_snapshot(take_snapshot(filled, tmp_path / "thin"), settings, plan=Plan("popularity"))
+    (report,) = train_snapshot(take_snapshot(filled, tmp_path / "thin"), settings, plans=[Plan("popularity")])
     assert (report.judged_by, report.ndcg_at_10, report.n_queries) == (None, None, 0)
     assert compare(settings)[-1].version == report.version
 
 
 def test_a_cut_outside_the_data_is_refused(snapshot: Snapshot, settings: Settings) -> None:
     with pytest.raises(InvalidProtocol, match=r"leaves .* events before and 0 after"):
-        train_snapshot(snapshot, settings, plan=Plan("als", cut=snapshot.as_of + timedelta(days=9)))
+        train_snapshot(snapshot, settings, plans=[Plan("als", cut=snapshot.as_of + timedelta(days=9))])
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
@@ -202,46 +219,48 @@ def test_an_mlflow_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None
     assert "\n" not in str(told.value)
 
 
-def test_two_trainings_at_once_both_succeed(snapshot: Snapshot, tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from features.snapshot import open_snapshot;"
-        "from storage.settings import Settings; from training.pipeline import *;"
-        "report = train_snapshot(open_snapshot(Path(sys.argv[1])), Settings(home=Path(sys.argv[2])),"
-        " plan=Plan(sys.argv[3])); print(report.version)"
-    )
-    home = tmp_path / "fresh home"
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(snapshot.path), str(home), model],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        for model in ("als", "popularity")
-    ]
-    versions = {process.communicate(timeout=240)[0].strip() for process in both}
-    assert [process.returncode for process in both] == [0, 0]
-    assert versions == {"1", "2"}
-    assert {row.model for row in compare(Settings(home=home))} == {"als", "popularity"}
+TRAINING = """
+import sys
+from pathlib import Path
+from features.snapshot import open_snapshot
+from storage.settings import Settings
+from training.pipeline import train_snapshot
+from training.plan import Plan
+
+train_snapshot(
+    open_snapshot(Path(sys.argv[1])),
+    Settings(home=Path(sys.argv[2])),
+    plans=[Plan(sys.argv[3])],
+    progress=lambda *stage: print(*stage, flush=True),
+)
+"""
 
 
-def test_ctrl_c_while_training_leaves_nothing_half_written(snapshot: Snapshot, tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from features.snapshot import open_snapshot;"
-        "from storage.settings import Settings; from training.pipeline import *;"
-        "train_snapshot(open_snapshot(Path(sys.argv[1])), Settings(home=Path(sys.argv[2])), plan=Plan('als'),"
-        " progress=lambda *stage: print(*stage, flush=True))"
-    )
-    settings = Settings(home=tmp_path / "home")
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(snapshot.path), str(settings.home)],
+def start_training(snapshot: Snapshot, home: Path, model: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAINING, str(snapshot.path), str(home), model],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+
+
+def test_two_trainings_at_once_both_succeed(snapshot: Snapshot, tmp_path: Path) -> None:
+    home = tmp_path / "a fresh home"
+    both = [start_training(snapshot, home, model) for model in ("als", "popularity")]
+    for process in both:
+        process.communicate(timeout=240)
+    assert [process.returncode for process in both] == [0, 0]
+    rows = compare(Settings(home=home))
+    assert {row.version for row in rows} == {"1", "2"}
+    assert {row.model for row in rows} == {"als", "popularity"}
+
+
+def test_ctrl_c_while_training_leaves_nothing_half_written(snapshot: Snapshot, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    process = start_training(snapshot, settings.home, "als")
     assert process.stdout is not None
     assert process.stdout.readline().startswith("evaluate")
     process.send_signal(signal.SIGINT)

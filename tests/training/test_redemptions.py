@@ -115,7 +115,12 @@ def test_popularity_is_right_about_the_popular_and_wrong_about_the_rest() -> Non
     )
     popularity = Popularity().fit(interactions)
     results = evaluate_redemptions(
-        popularity, interactions, data, popularity=popularity, pooling=Pooling(kind="max"), since=MIDNIGHT
+        [popularity],
+        interactions,
+        data,
+        popularity=popularity,
+        poolings={"popularity": Pooling(kind="max")},
+        since=MIDNIGHT,
     )
     ndcg = find(results, protocol="redemptions", model="popularity")
     mrr = find(results, protocol="redemptions", model="popularity", metric="mrr")

@@ -1,0 +1,63 @@
+"""What to train, and how to judge it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from features.interactions import Interactions
+from features.weights import InteractionWeights
+from models.als import Als
+from models.pooling import Pooling
+from models.recommender import FittedRecommender
+from training.errors import InvalidProtocol
+from training.fitting import DEFAULT_POOLING, MODEL_KINDS, fit
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Plan:
+    """One model to train.
+
+    Parameters
+    ----------
+    model : str
+        `als` or `popularity`.
+    random_state : int
+        Same seed, same data: same model.
+    cut : datetime, optional
+        Judge by what came after this moment, having learned from what was before. Default: a fitting one is
+        chosen, see `training.cuts`.
+    parameters, pooling : optional
+        Instead of the defaults of the kind.
+    weights : InteractionWeights
+        How much an event counts.
+    """
+
+    model: str = "als"
+    random_state: int = 42
+    cut: datetime | None = None
+    parameters: Als | None = None
+    weights: InteractionWeights = field(default_factory=InteractionWeights)
+    pooling: Pooling | None = None
+
+    def __post_init__(self) -> None:
+        if self.model not in MODEL_KINDS:
+            raise InvalidProtocol(f"unknown model {self.model!r}; known: {', '.join(MODEL_KINDS)}")
+        if self.cut is not None and self.cut.tzinfo is None:
+            raise InvalidProtocol(f"the cut {self.cut.isoformat()} has no time zone; give an aware time")
+
+    @property
+    def pools_by(self) -> Pooling:
+        """How its item scores become promotion scores."""
+        return self.pooling or DEFAULT_POOLING[self.model]
+
+    def fit(
+        self, interactions: Interactions, *, progress: Callable[[int, int], None] | None = None
+    ) -> FittedRecommender:
+        """Fit the model."""
+        return fit(
+            self.model,
+            interactions,
+            random_state=self.random_state,
+            parameters=self.parameters,
+            progress=progress,
+        )
