@@ -83,7 +83,7 @@ class Als:
                 regularization=self.regularization,
                 iterations=self.iterations,
                 random_state=self.random_state,
-                use_cg=False,
+                use_cg=True,
             )
             solver.fit(confidence, show_progress=False, callback=_count(progress, self.iterations))
         logger.info(

@@ -17,6 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from models.errors import ModelsError
 from serving.access import Caller, own_site
 from serving.answer import Decision
@@ -74,6 +76,8 @@ class Runtime:
         patience_s: float = 10.0,
     ) -> None:
         """Follow the database; returns after the first try, at most `patience_s` later, well or not."""
+        # A decision's products are small: handing them to threads takes longer than computing them.
+        threadpool_limits(1, user_api="blas")
         self._settings = read_settings(environ)
         self._limits = read_serving_settings(environ)
         self._threads = ThreadPoolExecutor(self._limits.write_connections + 1, thread_name_prefix="tailor-db")

@@ -18,7 +18,8 @@ from storage.imports import import_activity, import_audiences, import_items, imp
 from storage.settings import Settings
 from storage.subscribers import add_subscriber, issue_key, list_keys, list_subscribers, revoke_key
 from training.errors import InvalidProtocol
-from training.pipeline import TrainingReport, train
+from training.pipeline import TrainingReport, train_models
+from training.plan import Plan
 from training.promotion import promote
 
 FOLDER = Path(__file__).parent
@@ -128,8 +129,9 @@ def _load(database: Database, settings: Settings, *, shift: timedelta, progress:
 
 def _train(database: Database, settings: Settings, *, say: Say, progress: Progress) -> TrainingReport:
     """Train both models and return the report of the one that ranks redemptions better."""
+    plans = [Plan("popularity"), Plan("als")]
     with progress() as report:
-        reports = [train(database, settings, model=model, progress=report) for model in ("popularity", "als")]
+        reports = train_models(database, settings, plans=plans, progress=report)
     for one in reports:
         if one.ndcg_at_10 is None or one.judged_by != "redemptions":
             raise InvalidProtocol(f"no redemptions to judge {one.model} by: judged by {one.judged_by}")
