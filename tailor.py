@@ -79,7 +79,9 @@ def main() -> None:
         level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     # SIGTERM unwinds like Ctrl-C, so that what a command started is stopped and nothing stays half-written.
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Both are set: a shell starts background jobs with SIGINT ignored, and Python would leave it so.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         app()
     except REFUSALS as error:
@@ -289,7 +291,8 @@ def compare(as_json: AsJson = False) -> None:
     """Show the registered models side by side, best first, popularity among them."""
     from training.compare import compare as rows
 
-    _show(rows(read_settings()), as_json=as_json, empty="no models yet; train one: tailor train")
+    found = rows(read_settings())
+    _show(found, as_json=as_json, empty="no models yet; train one: tailor train", columns=_compared)
 
 
 @app.command(epilog="Example: tailor promote 3")
@@ -314,7 +317,7 @@ def rollback(as_json: AsJson = False) -> None:
     with _database(settings) as database:
         go_back(database, settings, actor="tailor rollback")
         with database.connection() as connection:
-            _show(champion_history(connection), as_json=as_json)
+            _show(champion_history(connection), as_json=as_json, columns=_live)
 
 
 @app.command(epilog="Example: tailor champions")
@@ -323,11 +326,8 @@ def champions(as_json: AsJson = False) -> None:
     from storage.champions import champion_history
 
     with _database() as database, database.connection() as connection:
-        _show(
-            champion_history(connection),
-            as_json=as_json,
-            empty="no champion yet; tailor train, then tailor promote",
-        )
+        found = champion_history(connection)
+    _show(found, as_json=as_json, empty="no champion yet; tailor train, then tailor promote", columns=_live)
 
 
 @app.command(epilog="Example: tailor serve --port 3000 --workers 2")
@@ -401,8 +401,14 @@ def _import(how: Callable[..., Any], files: Sequence[Path], *, as_json: bool, **
     _show({"read": report.read, **asdict(report)}, as_json=as_json)
 
 
-def _show(result: Any, *, as_json: bool, empty: str = "nothing") -> None:
-    """Print one record or a list of them."""
+def _show(
+    result: Any,
+    *,
+    as_json: bool,
+    empty: str = "nothing",
+    columns: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> None:
+    """Print one record or a list of them; `columns` says what of a record a table shows, and how."""
     rows = result if isinstance(result, list) else [result]
     records = [asdict(row) if is_dataclass(row) and not isinstance(row, type) else dict(row) for row in rows]
     if as_json:
@@ -411,9 +417,38 @@ def _show(result: Any, *, as_json: bool, empty: str = "nothing") -> None:
     elif not records:
         stdout.print(empty)
     elif isinstance(result, list):
-        _print_table(records)
+        _print_table([columns(record) for record in records])
     else:
         _print_record(records[0])
+
+
+def _compared(row: dict[str, Any]) -> dict[str, Any]:
+    """A registered version, as narrow as a terminal."""
+    judged = row["ndcg_at_10"] is not None
+    return {
+        "version": f"{row['version']}{' *' if row['champion'] else ''}",
+        "model": row["model"],
+        "NDCG@10": f"{row['ndcg_at_10']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+        if judged
+        else "not judged",
+        "popularity": f"{row['popularity']:.3f}" if judged else "",
+        "recall@10": f"{row['recall_at_10']:.3f}" if judged else "",
+        "judged by": f"{row['judged_by']}, {row['n_queries']}" if judged else "",
+        "trained": row["trained_at"],
+    }
+
+
+def _live(entry: dict[str, Any]) -> dict[str, Any]:
+    """One change of champion, as narrow as a terminal."""
+    champion = entry["champion"]
+    return {
+        "version": champion["version"],
+        "model": champion["model_kind"],
+        "digest": champion["digest"][:12],
+        "by": entry["action"],
+        "who": entry["actor"],
+        "live since": entry["at"],
+    }
 
 
 def _print_table(records: Sequence[dict[str, Any]]) -> None:

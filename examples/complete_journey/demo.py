@@ -181,7 +181,7 @@ def _stay(url: str, keys: Mapping[str, str], *, say: Say) -> None:
         f"curl -s {url}/v1/decisions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
         f' -d \'{{"consumer_id": "{STORY.consumer_id}", "site_id": "{STORY.shown_on}", "n": 3}}\'',
         f"curl -s {url}/v1/health",
-        f"open {url}/v1/docs",
+        f"curl -s {url}/v1/openapi.json",
         "tailor compare",
         "tailor train --model als",
         "tailor champions",
