@@ -4,18 +4,23 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from storage.errors import InvalidValue
 
 SERVING_PREFIX = "TAILOR_SERVING_"
+ROOT = Path(__file__).resolve().parent.parent
 
 
-def default_home() -> Path:
-    """``var/`` of the checkout this code runs from, or of the current directory."""
-    checkout = Path(__file__).resolve().parent.parent
-    root = checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
-    return root / "var"
+def default_home(root: Path = ROOT) -> Path:
+    """``var/`` of the checkout this code runs from; elsewhere, as in a bento, the user's data directory.
+
+    A bento runs inside its own folder, and what were kept there would go when the bento is deleted.
+    """
+    if (root / "pyproject.toml").is_file():
+        return root / "var"
+    return platformdirs.user_data_path("tailored-promotions")
 
 
 class Settings(BaseModel):

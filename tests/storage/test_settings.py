@@ -14,6 +14,14 @@ def test_without_any_variable_everything_lies_under_var_of_the_checkout():
     assert settings.tracking_uri == f"sqlite:///{settings.home}/mlflow.db"
 
 
+def test_a_bento_keeps_its_data_outside_of_its_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    home = default_home(tmp_path)
+    assert home.is_absolute()
+    assert not home.is_relative_to(tmp_path)
+    assert home.name == "tailored-promotions"
+
+
 def test_a_relative_home_becomes_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert read_settings({"TAILOR_HOME": "here"}).home == tmp_path / "here"
