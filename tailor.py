@@ -246,7 +246,7 @@ def list_quarantine(
 
     with _database() as database, database.connection() as connection:
         found = read(connection, limit=limit)
-    _show(found, as_json=as_json, empty="nothing in quarantine")
+    _show(found, as_json=as_json, empty="nothing in quarantine", columns=_without_payload)
 
 
 @consumers.command("export", epilog="Example: tailor consumer export 2261 > 2261.json")
@@ -420,6 +420,11 @@ def _show(
         _print_table([columns(record) for record in records])
     else:
         _print_record(records[0])
+
+
+def _without_payload(row: dict[str, Any]) -> dict[str, Any]:
+    """A row in quarantine; what it held is told by `--json`."""
+    return {name: value for name, value in row.items() if name != "payload"}
 
 
 def _compared(row: dict[str, Any]) -> dict[str, Any]:

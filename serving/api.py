@@ -145,7 +145,7 @@ def _words(error: HTTPException) -> str:
     told = "; ".join(
         f"{fault.get('key', 'body')}: {fault['message']}" for fault in faults if "message" in fault
     )
-    return told or error.detail
+    return f"{told}; /v1/openapi.json lists what this call takes" if told else error.detail
 
 
 def _describe() -> OpenAPIConfig:

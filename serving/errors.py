@@ -110,7 +110,7 @@ def status_of(error: BaseException) -> HTTPStatus | None:
 
 def problem_of(error: BaseException, *, status: HTTPStatus) -> dict[str, Any]:
     """Return the problem document (RFC 9457) of a domain error."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", type(error).__name__).lower()
     return {
         "type": f"urn:tailored-promotions:problem:{words.replace(' ', '-')}",
         "title": words.capitalize(),

@@ -49,7 +49,7 @@ def test_a_browser_may_ask_whether_it_may_ask(service):
 
 @pytest.mark.parametrize(
     ("site_id", "status", "title"),
-    [("kitchen", 403, "Site refused"), ("blog", 403, "Not asubscriber"), ("bokos", 404, "Unknown site")],
+    [("kitchen", 403, "Site refused"), ("blog", 403, "Not a subscriber"), ("bokos", 404, "Unknown site")],
 )
 def test_a_key_opens_only_its_own_sites(service, site_id, status, title):
     answer = ask(service, service.keys.pages, site_id=site_id)
