@@ -249,6 +249,31 @@ def list_quarantine(
     _show(found, as_json=as_json, empty="nothing in quarantine", columns=_without_payload)
 
 
+@quarantined.command("show", epilog="Example: tailor quarantine show 17")
+def show_quarantined(
+    quarantine_id: Annotated[int, typer.Argument(help="Its number from `tailor quarantine list`.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one row that was not stored, with all that it said."""
+    from storage.activity import get_quarantined
+
+    with _database() as database, database.connection() as connection:
+        _show(get_quarantined(connection, quarantine_id), as_json=as_json)
+
+
+@quarantined.command("replay", epilog="Example: tailor quarantine replay --source web-2026")
+def replay_quarantine(
+    source: Annotated[str | None, typer.Option(help="Only rows from this source.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try rows of files again: what is good by now is stored, once, and leaves quarantine."""
+    from storage.replay import replay_quarantine as replay
+
+    with _database() as database, _progress() as bar:
+        report = replay(database, source=source, progress=lambda done, total: bar("replay", done, total))
+    _show({"read": report.read, **asdict(report)}, as_json=as_json)
+
+
 @consumers.command("export", epilog="Example: tailor consumer export 2261 > 2261.json")
 def export_consumer(consumer_id: Annotated[str, typer.Argument(help="Whose data.")]) -> None:
     """Print everything stored about a consumer, as JSON."""
@@ -424,7 +449,7 @@ def _show(
 
 def _without_payload(row: dict[str, Any]) -> dict[str, Any]:
     """A row in quarantine; what it held is told by `--json`."""
-    return {name: value for name, value in row.items() if name != "payload"}
+    return {name: value for name, value in row.items() if name not in ("payload", "intake")}
 
 
 def _compared(row: dict[str, Any]) -> dict[str, Any]:

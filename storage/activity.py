@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from storage.database import Connection
+from storage.errors import UnknownQuarantineRow
 from storage.events import ActivityEvent, Rejection, derived_consumer_id
 
 Outcome = Literal["stored", "duplicate"]
@@ -103,17 +104,30 @@ def _as_json(event: ActivityEvent) -> dict[str, object]:
 
 
 def quarantine(
-    connection: Connection, rejections: Sequence[Rejection], *, row_keys: Sequence[bytes | None] = ()
+    connection: Connection,
+    rejections: Sequence[Rejection],
+    *,
+    row_keys: Sequence[bytes | None] = (),
+    intake: str = "activity",
 ) -> None:
-    """Keep what was turned away, with the reason; a row of a file that was kept before is not kept again."""
+    """Keep what was turned away, with the reason; a row of a file that was kept before is not kept again.
+
+    Parameters
+    ----------
+    row_keys
+        For rows of files: a digest of where each stood. Only these can be replayed.
+    intake
+        What they would have been: activity, items, promotions or audiences.
+    """
     if not rejections:
         return
     keys = list(row_keys) or [None] * len(rejections)
     connection.execute(
-        "INSERT INTO quarantine (row_key, source_id, location, reason, payload)"
-        " SELECT * FROM unnest(%s::bytea[], %s::text[], %s::text[], %s::text[], %s::text[])"
+        "INSERT INTO quarantine (row_key, source_id, location, reason, payload, intake)"
+        " SELECT *, %s FROM unnest(%s::bytea[], %s::text[], %s::text[], %s::text[], %s::text[])"
         " ON CONFLICT DO NOTHING",
         (
+            intake,
             keys,
             [rejection.source_id for rejection in rejections],
             [rejection.location for rejection in rejections],
@@ -133,6 +147,10 @@ class QuarantinedRow:
     location: str | None
     reason: str
     payload: str | None
+    intake: str = "activity"
+
+
+_COLUMNS = "quarantine_id, received_at, source_id, location, reason, payload, intake"
 
 
 def list_quarantine(
@@ -140,10 +158,21 @@ def list_quarantine(
 ) -> list[QuarantinedRow]:
     """What was turned away, newest first; of one source or all, those with an id below `before`."""
     rows = connection.execute(
-        "SELECT quarantine_id, received_at, source_id, location, reason, payload FROM quarantine"
+        f"SELECT {_COLUMNS} FROM quarantine"  # noqa: S608 - a constant
         " WHERE (%(source)s::text IS NULL OR source_id = %(source)s)"
         " AND (%(before)s::bigint IS NULL OR quarantine_id < %(before)s)"
         " ORDER BY quarantine_id DESC LIMIT %(limit)s",
         {"source": source, "before": before, "limit": limit},
     )
     return [QuarantinedRow(*row) for row in rows]
+
+
+def get_quarantined(connection: Connection, quarantine_id: int) -> QuarantinedRow:
+    """One row, or UnknownQuarantineRow."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM quarantine WHERE quarantine_id = %s",  # noqa: S608 - a constant
+        (quarantine_id,),
+    ).fetchone()
+    if row is None:
+        raise UnknownQuarantineRow(str(quarantine_id))
+    return QuarantinedRow(*row)

@@ -1,9 +1,8 @@
 """Takes files of activity in: by COPY into a staging table, then merged by one statement."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,11 +15,21 @@ from storage.staging import analyze, copy_rows, stage
 from storage.subscribers import add_network_sites
 
 TO_BE_DERIVED = "-"
+STAGED_COLUMNS = {**EVENT_COLUMNS, "content_digest": "bytea"}
+
+
+@dataclass(frozen=True, slots=True)
+class StagedEvent:
+    """An event, and the digest of its content if its id is to be derived from that."""
+
+    event: ActivityEvent
+    content_digest: bytes | None
 
 
 class ActivityIntake:
     """Events of one file."""
 
+    name = "activity"
     columns = (
         *("event_id", "consumer_id", "namespace", "identifier", "site_id", "kind", "item_id", "promotion_id"),
         *("occurred_at", "consent", "rating", "quantity", "value", "currency"),
@@ -31,11 +40,11 @@ class ActivityIntake:
         self._source = source
         self._consent = BOTH_PURPOSES if has_legal_basis else None
         self._now = now
-        self._equal_rows: Counter[bytes] = Counter()
-        stage(connection, "staged_activity", EVENT_COLUMNS)
+        self._derives = False
+        stage(connection, "staged_activity", STAGED_COLUMNS)
 
-    def parse(self, fields: Mapping[str, Any]) -> ActivityEvent:
-        """An event, with an id of its own."""
+    def parse(self, fields: Mapping[str, Any]) -> StagedEvent:
+        """An event; one without an id of its own gets it when the whole file is staged."""
         event = parse_event(
             fields,
             source=self._source,
@@ -45,13 +54,13 @@ class ActivityIntake:
         )
         if isinstance(event, Rejection):
             raise InvalidValue(event.reason)
-        if event.event_id == TO_BE_DERIVED:
-            return replace(event, event_id=self._derive_event_id(event))
-        return event
+        return StagedEvent(event, content_digest(event) if event.event_id == TO_BE_DERIVED else None)
 
-    def take(self, connection: Connection, rows: Sequence[ActivityEvent]) -> Mapping[int, str]:
+    def take(self, connection: Connection, rows: Sequence[StagedEvent]) -> Mapping[int, str]:
         """Stage events."""
-        copy_rows(connection, "staged_activity", EVENT_COLUMNS, map(event_row, rows))
+        self._derives = self._derives or any(row.content_digest is not None for row in rows)
+        values = ((*event_row(row.event), row.content_digest) for row in rows)
+        copy_rows(connection, "staged_activity", STAGED_COLUMNS, values)
         return {}
 
     def finish(self, connection: Connection, n_rows: int) -> ImportReport:
@@ -59,40 +68,50 @@ class ActivityIntake:
         analyze(connection, "staged_activity")
         sites = connection.execute("SELECT DISTINCT site_id FROM staged_activity")
         new_sites = add_network_sites(connection, [row[0] for row in sites])
+        # Activity before identifiers, both in key order, like `append_events`: whoever writes the same
+        # events at the same time waits in line instead of deadlocking.
+        event_id = _DERIVED_ID if self._derives else "event_id"
+        stored = connection.execute(_merge_activity(event_id)).rowcount
         connection.execute(_MERGE_IDENTIFIERS)
-        stored = connection.execute(_MERGE_ACTIVITY).rowcount
         return ImportReport(stored=stored, duplicate=n_rows - stored, new_sites=tuple(new_sites))
 
-    def _derive_event_id(self, event: ActivityEvent) -> str:
-        """From the source, the content and how many equal rows stood before it in the file.
 
-        So the same rows again add nothing, in whatever format, and two truly equal rows both count.
-        """
-        time = None if event.occurred_at is None else event.occurred_at.isoformat()
-        content = repr((*event_row(replace(event, occurred_at=None)), time))
-        digest = hashlib.sha256(content.encode()).digest()
-        occurrence = self._equal_rows[digest]
-        self._equal_rows[digest] += 1
-        return hashlib.sha256(digest + occurrence.to_bytes(8, "big")).hexdigest()
+def content_digest(event: ActivityEvent) -> bytes:
+    """Of the source and the content: what an event id is derived from, whatever format the row came in."""
+    time = None if event.occurred_at is None else event.occurred_at.isoformat()
+    content = repr((*event_row(replace(event, occurred_at=None)), time))
+    return hashlib.sha256(content.encode()).digest()
 
 
 # The consumer id is what `storage.events.derived_consumer_id` gives.
 _MERGE_IDENTIFIERS = r"""
 INSERT INTO identifier (namespace, identifier, consumer_id)
-SELECT DISTINCT namespace, identifier,
+SELECT namespace, identifier,
     CASE WHEN namespace = 'network' THEN identifier
     ELSE '~' || left(encode(sha256(convert_to(namespace, 'UTF8') || '\x00'::bytea
                                    || convert_to(identifier, 'UTF8')), 'hex'), 32) END
-FROM staged_activity
+FROM (SELECT DISTINCT namespace COLLATE "C" AS namespace, identifier COLLATE "C" AS identifier
+      FROM staged_activity) AS fresh
 ORDER BY 1, 2
 ON CONFLICT DO NOTHING
 """
 
-_MERGE_ACTIVITY = f"""
-INSERT INTO activity ({", ".join(EVENT_COLUMNS)})
-SELECT {", ".join(EVENT_COLUMNS)} FROM (
-    SELECT DISTINCT ON (namespace, identifier, site_id, event_id) * FROM staged_activity
-    ORDER BY namespace, identifier, site_id, event_id, row_number
-) AS fresh
-ON CONFLICT DO NOTHING
-"""  # noqa: S608 - built from constants
+# A derived id tells equal rows of a file apart by how many stood before: so the same rows again add nothing,
+# in whatever format, and two truly equal rows both count. PostgreSQL counts: our memory must not grow
+# with the file.
+_DERIVED_ID = """
+CASE WHEN content_digest IS NULL THEN event_id ELSE encode(sha256(content_digest || int8send(
+    row_number() OVER (PARTITION BY content_digest ORDER BY row_number) - 1)), 'hex') END AS event_id
+"""
+
+
+def _merge_activity(event_id: str) -> str:
+    """Of equal keys in one file the first row counts."""
+    fields = ", ".join(event_id if name == "event_id" else name for name in EVENT_COLUMNS)
+    return f"""
+    INSERT INTO activity ({", ".join(EVENT_COLUMNS)})
+    SELECT {", ".join(EVENT_COLUMNS)} FROM (SELECT {fields}, row_number FROM staged_activity) AS fresh
+    ORDER BY namespace COLLATE "C", identifier COLLATE "C", site_id COLLATE "C", event_id COLLATE "C",
+             row_number
+    ON CONFLICT DO NOTHING
+    """  # noqa: S608 - built from constants

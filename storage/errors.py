@@ -12,6 +12,7 @@
     │   ├── UnknownItem
     │   ├── UnknownKey
     │   ├── UnknownPromotion
+    │   ├── UnknownQuarantineRow
     │   ├── UnknownSite
     │   ├── UnknownSource
     │   └── UnknownSubscriber
@@ -91,6 +92,12 @@ class UnknownPromotion(NotKnown):
     """No such promotion is stored."""
 
     noun, plural = "promotion", "promotions"
+
+
+class UnknownQuarantineRow(NotKnown):
+    """No such row is in quarantine, or it was taken in meanwhile."""
+
+    noun, plural = "quarantined row", "quarantined rows"
 
 
 class UnknownSite(NotKnown):

@@ -1,6 +1,6 @@
 """Bulk import of Parquet, CSV and JSON Lines files. The same file imported again adds nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from storage.activity_import import ActivityIntake
 from storage.database import Connection, Database
 from storage.fields import required_identifier
-from storage.intake import ImportReport, Progress, import_files
+from storage.intake import ImportReport, Intake, Progress, import_files
 from storage.items import ITEM_COLUMNS, Item, parse_item, upsert_items
 from storage.promotions import Promotion, parse_promotion, sites_of, upsert_promotions
 from storage.sources import Source, register_source
@@ -73,7 +73,19 @@ def import_audiences(
     return import_files(database, files, source=source, intake=lambda _: _AudienceIntake(), progress=progress)
 
 
+def intake_of(name: str, connection: Connection, *, source: str, now: datetime) -> Intake[Any]:
+    """What takes rows of one kind in, of a source as it stated itself before."""
+    if name == "activity":
+        has_legal_basis = register_source(connection, Source(source)).legal_basis is not None
+        return ActivityIntake(connection, source=source, has_legal_basis=has_legal_basis, now=now)
+    intakes: dict[str, Callable[[], Intake[Any]]] = {
+        intake.name: intake for intake in (_ItemIntake, _PromotionIntake, _AudienceIntake)
+    }
+    return intakes[name]()
+
+
 class _ItemIntake:
+    name = "items"
     columns = tuple(ITEM_COLUMNS)
     required = ("site_id", "item_id")
 
@@ -94,6 +106,7 @@ class _ItemIntake:
 
 
 class _PromotionIntake:
+    name = "promotions"
     columns = (
         *(
             "promotion_id",
@@ -132,6 +145,7 @@ class _PromotionIntake:
 
 
 class _AudienceIntake:
+    name = "audiences"
     columns = ("audience_id", "consumer_id")
     required = columns
 

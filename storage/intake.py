@@ -3,9 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+from psycopg.errors import DeadlockDetected
 
 from storage.activity import quarantine
 from storage.database import Connection, Database
@@ -13,7 +18,8 @@ from storage.errors import InvalidValue
 from storage.events import NO_CONSENT, Rejection
 from storage.files import FileRow, check_files, read_batches
 
-LONGEST_PAYLOAD = 10_000
+LONGEST_PAYLOAD = 1_000_000
+ATTEMPTS = 5
 Row = TypeVar("Row")
 
 #: Told after each batch: the file, how much of it is read (0 to 1), and its rows so far.
@@ -51,6 +57,10 @@ class Intake(Protocol[Row]):
     """What one kind of row needs on its way in; a new one is made for each file."""
 
     @property
+    def name(self) -> str:
+        """What its rows are: activity, items, promotions or audiences."""
+
+    @property
     def columns(self) -> Sequence[str]:
         """Fields it knows; others are left out."""
 
@@ -80,9 +90,36 @@ def import_files(
     check_files(files)
     report = ImportReport()
     for file in files:
-        with database.connection() as connection:
-            report += _import_file(connection, file, intake(connection), source=source, progress=progress)
+
+        def work(connection: Connection, file: Path = file) -> ImportReport:
+            return _import_file(connection, file, intake(connection), source=source, progress=progress)
+
+        report += in_transaction(database, work)
     return report
+
+
+def in_transaction(database: Database, work: Callable[[Connection], ImportReport]) -> ImportReport:
+    """Do work in one transaction; done again from the start when the server broke a deadlock at its cost."""
+    for _ in range(ATTEMPTS - 1):
+        with suppress(DeadlockDetected), database.connection() as connection:
+            return work(connection)
+    with database.connection() as connection:
+        return work(connection)
+
+
+def take_rows(
+    connection: Connection, intake: Intake[Any], rows: Sequence[FileRow]
+) -> list[tuple[FileRow, str]]:
+    """Take in what is good; returns the rows that are not, with the reasons."""
+    accepted, parsed, rejected = [], [], []
+    for row in rows:
+        try:
+            parsed.append(_parse(intake, row))
+            accepted.append(row)
+        except InvalidValue as error:
+            rejected.append((row, str(error)))
+    late = intake.take(connection, parsed)
+    return rejected + [(accepted[index], reason) for index, reason in late.items()]
 
 
 def _import_file(
@@ -90,16 +127,8 @@ def _import_file(
 ) -> ImportReport:
     n_read = n_rejected = 0
     for batch in read_batches(file, columns=intake.columns, required=intake.required):
-        accepted, parsed, rejected = [], [], []
-        for row in batch.rows:
-            try:
-                parsed.append(_parse(intake, row))
-                accepted.append(row)
-            except InvalidValue as error:
-                rejected.append((row, str(error)))
-        late = intake.take(connection, parsed)
-        rejected += [(accepted[index], reason) for index, reason in late.items()]
-        _quarantine_rows(connection, file, rejected, source=source)
+        rejected = take_rows(connection, intake, batch.rows)
+        _quarantine_rows(connection, file, rejected, source=source, intake=intake.name)
         n_read, n_rejected = n_read + len(batch.rows), n_rejected + len(rejected)
         if progress is not None:
             progress(file, batch.fraction, n_read)
@@ -113,17 +142,24 @@ def _parse(intake: Intake[Any], row: FileRow) -> Any:
 
 
 def _quarantine_rows(
-    connection: Connection, file: Path, rejected: Sequence[tuple[FileRow, str]], *, source: str
+    connection: Connection, file: Path, rejected: Sequence[tuple[FileRow, str]], *, source: str, intake: str
 ) -> None:
     rejections, keys = [], []
     for row, reason in rejected:
-        text = row.text if row.fields is None else json.dumps(row.fields, default=str)
+        text = row.text if row.fields is None else json.dumps(row.fields, default=_as_json)
         location = f"{file.name}:{row.number}"
         # Of events without consent nothing but the reason may be kept.
         payload = None if reason == NO_CONSENT else _storable(text[:LONGEST_PAYLOAD])
         rejections.append(Rejection(_storable(reason), source, location, payload))
         keys.append(hashlib.sha256(f"{source}\0{location}\0{text}".encode("utf-8", "replace")).digest())
-    quarantine(connection, rejections, row_keys=keys)
+    quarantine(connection, rejections, row_keys=keys, intake=intake)
+
+
+def _as_json(value: object) -> object:
+    """Times as text, which reads back the same; anything else such that it is refused again."""
+    if isinstance(value, date):
+        return value.isoformat()
+    return float(value) if isinstance(value, Decimal) else {type(value).__name__: str(value)}
 
 
 def _storable(text: str) -> str:

@@ -40,6 +40,8 @@ def test_a_schema_newer_than_the_code_is_refused_and_left_alone(database, action
 
 def test_an_older_schema_asks_for_migration(database, monkeypatch):
     monkeypatch.setattr("storage.schema.known_revisions", lambda: ["0001", "0002"])
+    with database.connection() as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
     with pytest.raises(SchemaTooOld, match="at schema 0001, this code needs 0002; run: tailor init"):
         check_schema(database)
 
