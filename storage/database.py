@@ -1,14 +1,16 @@
 """The one way to a synchronous database connection, which says promptly when the server is away."""
 
 import re
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import psycopg
-from psycopg.pq import ExecStatus, TransactionStatus
+import sqlalchemy.exc
+from psycopg.pq import ExecStatus
+from sqlalchemy import event
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from storage.embedded import EmbeddedPostgres
 from storage.errors import DatabaseUnavailable, StorageError
@@ -31,8 +33,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 class Database:
     """A few connections to one database, kept open between uses.
 
-    Not `psycopg_pool`: its threads reconnect with a growing delay, and whoever asks meanwhile waits out the
-    whole timeout without learning the reason. Here each caller connects for itself and hears at once.
+    SQLAlchemy's pool and not `psycopg_pool`, whose threads reconnect with a growing delay while whoever asks
+    waits out the whole timeout without learning the reason. Here each caller connects and hears at once.
 
     Parameters
     ----------
@@ -53,8 +55,10 @@ class Database:
         self.max_size = max_size
         self.timeout_s = timeout_s
         self._embedded = embedded
-        self._idle: list[Connection] = []
-        self._slots = threading.BoundedSemaphore(max_size)
+        self._pool = QueuePool(
+            cast(Any, self._connect), pool_size=max_size, max_overflow=0, timeout=timeout_s
+        )
+        event.listen(self._pool, "checkout", _replace_if_dead)
         self._closed = False
 
     def __repr__(self) -> str:
@@ -71,27 +75,24 @@ class Database:
         """
         if self._closed:
             raise StorageError(f"{self!r} is closed")
-        if not self._slots.acquire(timeout=self.timeout_s):
-            raise self._unavailable(f"all {self.max_size} connections were busy for {self.timeout_s:g} s")
+        lent = self._lend()
+        connection = cast(Connection, lent.driver_connection)
         try:
-            connection = self._borrow()
-            try:
-                yield connection
-                connection.commit()
-            except psycopg.OperationalError as error:
-                if connection.closed:
-                    raise self._unavailable(str(error)) from error
-                raise
-            finally:
-                self._give_back(connection)
+            yield connection
+            connection.commit()
+        except psycopg.OperationalError as error:
+            if connection.closed:
+                raise self._unavailable(str(error)) from error
+            raise
         finally:
-            self._slots.release()
+            if connection.closed:
+                lent.invalidate()
+            lent.close()
 
     def close(self) -> None:
         """Close the connections and leave the embedded server. Harmless when repeated."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        self._pool.dispose()
         if self._embedded is not None:
             self._embedded.close()
 
@@ -103,21 +104,18 @@ class Database:
     ) -> None:
         self.close()
 
-    def _borrow(self) -> Connection:
-        with suppress(IndexError):
-            while True:
-                connection = self._idle.pop()
-                if _is_alive(connection):
-                    return connection
-                connection.close()
+    def _lend(self) -> PoolProxiedConnection:
         try:
-            return self._connect()
+            return self._pool.connect()
+        except sqlalchemy.exc.TimeoutError as error:
+            busy = f"all {self.max_size} connections were busy for {self.timeout_s:g} s"
+            raise self._unavailable(busy) from error
         except psycopg.OperationalError as error:
             if self._embedded is None:
                 raise self._unavailable(str(error)) from error
         self._embedded.revive()
         try:
-            return self._connect()
+            return self._pool.connect()
         except psycopg.OperationalError as error:
             raise self._unavailable(str(error)) from error
 
@@ -128,15 +126,6 @@ class Database:
         connection.execute("SET jit TO off")
         connection.commit()
         return connection
-
-    def _give_back(self, connection: Connection) -> None:
-        if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
-            with suppress(psycopg.Error):
-                connection.rollback()
-        if connection.closed or self._closed:
-            connection.close()
-        else:
-            self._idle.append(connection)
 
     def _unavailable(self, reason: str) -> DatabaseUnavailable:
         return DatabaseUnavailable(
@@ -166,8 +155,7 @@ def without_password(url: str) -> str:
     return re.sub(r"(password=)[^&\s]*", r"\1***", hidden)
 
 
-def _is_alive(connection: Connection) -> bool:
-    """One round trip outside any transaction."""
-    if connection.closed:
-        return False
-    return bool(connection.pgconn.exec_(b"").status == ExecStatus.EMPTY_QUERY)
+def _replace_if_dead(connection: Any, _record: object, _proxy: object) -> None:
+    """Look at a connection before it is lent, in one round trip outside any transaction."""
+    if connection.closed or connection.pgconn.exec_(b"").status != ExecStatus.EMPTY_QUERY:
+        raise sqlalchemy.exc.DisconnectionError
