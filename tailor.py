@@ -15,7 +15,7 @@ from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -37,6 +37,10 @@ from storage.errors import StorageError
 from storage.schema import check_schema, migrate
 from storage.settings import Settings, read_settings
 from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from training.benchmark import BenchmarkReport, Line
+    from training.metrics import Interval
 
 REFUSALS = (StorageError, FeaturesError, ModelsError, TrainingError)
 """What a command answers with one line and exit 1; anything else is a defect and shows its traceback."""
@@ -355,6 +359,34 @@ def champions(as_json: AsJson = False) -> None:
     _show(found, as_json=as_json, empty="no champion yet; tailor train, then tailor promote", columns=_live)
 
 
+@app.command(epilog="Example: tailor benchmark data/clicks --references --predictions rankings.parquet")
+def benchmark(
+    folder: Annotated[Path, typer.Argument(help="Holds dataset.json, train.parquet and test.parquet.")],
+    model: Annotated[str, typer.Option(help="als or popularity")] = "als",
+    references: Annotated[
+        bool,
+        typer.Option("--references", help="Also fixed models of other libraries, on the same data."),
+    ] = False,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Write the model's rankings there: .parquet or .csv.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures there.")] = None,
+) -> None:
+    """Train on a data set of yours, rank its test rows, and print our figures beside the published ones."""
+    from training.benchmark import run_benchmark
+    from training.predictions import check_output
+
+    if json_file is not None:
+        check_output(json_file, endings=[".json"])
+    with _progress() as progress:
+        report = run_benchmark(
+            folder, model=model, with_references=references, predictions=predictions, progress=progress
+        )
+    _print_benchmark(report)
+    if json_file is not None:
+        json_file.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+
+
 @app.command(epilog="Example: tailor serve --port 3000 --workers 2")
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -479,6 +511,45 @@ def _live(entry: dict[str, Any]) -> dict[str, Any]:
         "who": entry["actor"],
         "live since": entry["at"],
     }
+
+
+def _print_benchmark(report: "BenchmarkReport") -> None:
+    stdout.print(
+        f"{report.name}: {report.n_train} rows of {report.n_consumers} consumers on {report.n_items} items "
+        f"of {report.n_sites} sites; {report.n_queries} rankings, {report.n_without_history} without history",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+    )
+    _print_table([_benchmarked(line) for line in report.lines])
+    stdout.print(
+        f"{report.wall_s:.1f} s in all, {report.peak_bytes / 1e6:.0f} MB at most; ±: half of a 95 % interval",
+        highlight=False,
+    )
+
+
+def _benchmarked(line: "Line") -> dict[str, Any]:
+    """One model on a benchmark folder, as narrow as a terminal."""
+    figures = {name: _figure(one, line.origin) for name, one in line.figures.items()}
+    cost = (
+        {}
+        if line.fit_s is None or line.rank_s is None or line.peak_bytes is None
+        else {
+            "fit s": f"{line.fit_s:.1f}",
+            "rank s": f"{line.rank_s:.1f}",
+            "peak MB": f"{line.peak_bytes / 1e6:.0f}",
+        }
+    )
+    nothing = dict.fromkeys(("fit s", "rank s", "peak MB"), "")
+    return {"model": line.model, "from": line.origin, **figures, **nothing, **cost}
+
+
+def _figure(figure: "Interval | None", origin: str) -> str:
+    if figure is None:
+        return ""
+    if origin == "published":
+        return f"{figure.mean:.4f}"
+    return f"{figure.mean:.4f}±{(figure.high - figure.low) / 2:.4f}"
 
 
 def _print_table(records: Sequence[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 TrainingError
 ├── InvalidProtocol      a split, cut or metric that makes no sense for the data (also a ValueError)
+├── FolderRefused        a benchmark folder that is not in the format (also a ValueError)
 ├── NothingToEvaluate    the held-out part holds nothing that can be ranked
 ├── RegistryUnavailable  MLflow cannot be reached, or refuses
 └── UnknownVersion       no such registered version; or none to go back to
@@ -14,6 +15,10 @@ class TrainingError(Exception):
 
 class InvalidProtocol(TrainingError, ValueError):
     """An argument of an evaluation that makes no sense for the data."""
+
+
+class FolderRefused(TrainingError, ValueError):
+    """A benchmark folder that is not in the format; the message says which file and what in it."""
 
 
 class NothingToEvaluate(TrainingError):
