@@ -6,16 +6,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+
 from storage.activity import EVENT_COLUMNS, event_row
+from storage.activity_columns import TO_BE_DERIVED, read_columns
 from storage.database import Connection
 from storage.errors import InvalidValue
 from storage.events import BOTH_PURPOSES, ActivityEvent, Rejection, parse_event
 from storage.intake import ImportReport
-from storage.staging import analyze, copy_rows, stage
+from storage.staging import copy_rows, copy_table, stage
 from storage.subscribers import add_network_sites
 
-TO_BE_DERIVED = "-"
-STAGED_COLUMNS = {**EVENT_COLUMNS, "content_digest": "bytea"}
+SORT_MEMORY = "128MB"
+STAGED_COLUMNS = {**EVENT_COLUMNS, "content_digest": "bytea", "row_number": "bigint"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class StagedEvent:
 
     event: ActivityEvent
     content_digest: bytes | None
+    row_number: int
 
 
 class ActivityIntake:
@@ -41,9 +45,28 @@ class ActivityIntake:
         self._consent = BOTH_PURPOSES if has_legal_basis else None
         self._now = now
         self._derives = False
-        stage(connection, "staged_activity", STAGED_COLUMNS)
+        # Sorting a large file in memory; the temporary table is dropped with the transaction anyway.
+        connection.execute(f"SET LOCAL work_mem = '{SORT_MEMORY}'")
+        stage(connection, "staged_activity", STAGED_COLUMNS, numbered=False)
 
-    def parse(self, fields: Mapping[str, Any]) -> StagedEvent:
+    def take_columns(
+        self, connection: Connection, batch: pa.RecordBatch, numbers: Sequence[int]
+    ) -> list[int]:
+        """Stage the rows that are plain; returns the indices of the others."""
+        plain = read_columns(
+            batch,
+            numbers=numbers,
+            source=self._source,
+            default_consent=self._consent,
+            now=self._now,
+        )
+        if plain is None:
+            return list(range(len(batch)))
+        self._derives = self._derives or "content_digest" in plain.table.column_names
+        copy_table(connection, "staged_activity", plain.table)
+        return plain.odd
+
+    def parse(self, fields: Mapping[str, Any], number: int) -> StagedEvent:
         """An event; one without an id of its own gets it when the whole file is staged."""
         event = parse_event(
             fields,
@@ -54,18 +77,17 @@ class ActivityIntake:
         )
         if isinstance(event, Rejection):
             raise InvalidValue(event.reason)
-        return StagedEvent(event, content_digest(event) if event.event_id == TO_BE_DERIVED else None)
+        return StagedEvent(event, content_digest(event) if event.event_id == TO_BE_DERIVED else None, number)
 
     def take(self, connection: Connection, rows: Sequence[StagedEvent]) -> Mapping[int, str]:
         """Stage events."""
         self._derives = self._derives or any(row.content_digest is not None for row in rows)
-        values = ((*event_row(row.event), row.content_digest) for row in rows)
+        values = ((*event_row(row.event), row.content_digest, row.row_number) for row in rows)
         copy_rows(connection, "staged_activity", STAGED_COLUMNS, values)
         return {}
 
     def finish(self, connection: Connection, n_rows: int) -> ImportReport:
         """Merge what was staged."""
-        analyze(connection, "staged_activity")
         sites = connection.execute("SELECT DISTINCT site_id FROM staged_activity")
         new_sites = add_network_sites(connection, [row[0] for row in sites])
         # Activity before identifiers, both in key order, like `append_events`: whoever writes the same

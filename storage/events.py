@@ -116,7 +116,7 @@ def parse_event(
         Stands in for a missing one (rows of files).
     """
     try:
-        consent = _consent(raw, default_consent)
+        consent = consent_field(raw, default_consent)
         if not consent:
             return Rejection(NO_CONSENT, source)
         site_id = required_identifier(raw, "site_id")
@@ -141,7 +141,7 @@ def parse_event(
             rating=number_field(raw, "rating"),
             quantity=number_field(raw, "quantity"),
             value=number_field(raw, "value"),
-            currency=_currency(raw),
+            currency=currency_field(raw),
             decision=decision if isinstance(decision, Mapping) else None,
         )
     except InvalidValue as error:
@@ -206,7 +206,8 @@ def _network_id(consumer_id: str) -> str:
     return consumer_id
 
 
-def _consent(raw: Mapping[str, Any], default: Iterable[str] | None) -> Iterable[str]:
+def consent_field(raw: Mapping[str, Any], default: Iterable[str] | None) -> Iterable[str]:
+    """The purposes that an event states, or else the default ones; none means that it may not be kept."""
     stated = raw.get("consent")
     if is_missing(stated):
         return NO_PURPOSE if default is None else default
@@ -222,7 +223,8 @@ def _consent(raw: Mapping[str, Any], default: Iterable[str] | None) -> Iterable[
     return stated
 
 
-def _currency(raw: Mapping[str, Any]) -> str | None:
+def currency_field(raw: Mapping[str, Any]) -> str | None:
+    """Three capital letters."""
     currency = text_field(raw, "currency")
     if currency is not None and not re.fullmatch("[A-Z]{3}", currency):
         raise InvalidValue(f"currency {currency[:20]!r} is not an ISO 4217 code such as EUR")

@@ -93,7 +93,7 @@ class _ItemIntake:
         self._stored = 0
         self._new_sites: list[str] = []
 
-    def parse(self, fields: Mapping[str, Any]) -> Item:
+    def parse(self, fields: Mapping[str, Any], _: int) -> Item:
         return parse_item(fields)
 
     def take(self, connection: Connection, rows: Sequence[Item]) -> Mapping[int, str]:
@@ -127,7 +127,7 @@ class _PromotionIntake:
         self._stored = 0
         self._new_sites: list[str] = []
 
-    def parse(self, fields: Mapping[str, Any]) -> Promotion:
+    def parse(self, fields: Mapping[str, Any], _: int) -> Promotion:
         return parse_promotion(fields)
 
     def take(self, connection: Connection, rows: Sequence[Promotion]) -> Mapping[int, str]:
@@ -152,7 +152,7 @@ class _AudienceIntake:
     def __init__(self) -> None:
         self._stored = 0
 
-    def parse(self, fields: Mapping[str, Any]) -> tuple[str, str]:
+    def parse(self, fields: Mapping[str, Any], _: int) -> tuple[str, str]:
         return required_identifier(fields, "audience_id"), required_identifier(fields, "consumer_id")
 
     def take(self, connection: Connection, rows: Sequence[tuple[str, str]]) -> Mapping[int, str]:

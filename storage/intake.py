@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import pyarrow as pa
 from psycopg.errors import DeadlockDetected
 
 from storage.activity import quarantine
@@ -68,7 +69,7 @@ class Intake(Protocol[Row]):
     def required(self) -> Sequence[str]:
         """Columns without which a file is refused."""
 
-    def parse(self, fields: Mapping[str, Any], /) -> Row:
+    def parse(self, fields: Mapping[str, Any], number: int, /) -> Row:
         """A checked row; raises InvalidValue with the reason when it is to be quarantined."""
 
     def take(self, connection: Connection, rows: Sequence[Row], /) -> Mapping[int, str]:
@@ -76,6 +77,16 @@ class Intake(Protocol[Row]):
 
     def finish(self, connection: Connection, n_rows: int, /) -> ImportReport:
         """End the file; of the `n_rows` that were not turned away, say what became of each."""
+
+
+@runtime_checkable
+class ColumnIntake(Protocol):
+    """An intake that can take many rows at once."""
+
+    def take_columns(
+        self, connection: Connection, batch: pa.RecordBatch, numbers: Sequence[int], /
+    ) -> list[int]:
+        """Take the rows in that are plain; returns the indices of those to be looked at one by one."""
 
 
 def import_files(
@@ -127,9 +138,13 @@ def _import_file(
 ) -> ImportReport:
     n_read = n_rejected = 0
     for batch in read_batches(file, columns=intake.columns, required=intake.required):
-        rejected = take_rows(connection, intake, batch.rows)
+        odd = None
+        if batch.columns is not None and isinstance(intake, ColumnIntake):
+            odd = intake.take_columns(connection, batch.columns, batch.numbers)
+        rows = batch.rows(odd)
+        rejected = take_rows(connection, intake, rows) if rows else []
         _quarantine_rows(connection, file, rejected, source=source, intake=intake.name)
-        n_read, n_rejected = n_read + len(batch.rows), n_rejected + len(rejected)
+        n_read, n_rejected = n_read + batch.n_rows, n_rejected + len(rejected)
         if progress is not None:
             progress(file, batch.fraction, n_read)
     return intake.finish(connection, n_read - n_rejected) + ImportReport(quarantined=n_rejected)
@@ -138,7 +153,7 @@ def _import_file(
 def _parse(intake: Intake[Any], row: FileRow) -> Any:
     if row.fields is None:
         raise InvalidValue(row.reason)
-    return intake.parse(row.fields)
+    return intake.parse(row.fields, row.number)
 
 
 def _quarantine_rows(
