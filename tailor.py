@@ -58,10 +58,12 @@ app = typer.Typer(
 )
 imports = typer.Typer(help="Bring in files: Parquet, CSV or JSON Lines.", no_args_is_help=True)
 subscribers = typer.Typer(help="Who takes part, and with which sites.", no_args_is_help=True)
+sources = typer.Typer(help="Where activity came from, and until when it may be used.", no_args_is_help=True)
 keys = typer.Typer(help="Keys of subscribers: secret for servers, public for browsers.", no_args_is_help=True)
 quarantined = typer.Typer(help="Rows and events that were not stored, and why.", no_args_is_help=True)
 consumers = typer.Typer(help="What is stored about one consumer.", no_args_is_help=True)
 app.add_typer(imports, name="import")
+app.add_typer(sources, name="source")
 app.add_typer(subscribers, name="subscriber")
 app.add_typer(keys, name="key")
 app.add_typer(quarantined, name="quarantine")
@@ -111,12 +113,30 @@ def init() -> None:
 
 @imports.command("activity", epilog="Example: tailor import activity clicks.parquet --source web-2026")
 def import_activity_files(
-    files: Files, source: Source, legal_basis: LegalBasis = "stated by the operator", as_json: AsJson = False
+    files: Files,
+    source: Source,
+    legal_basis: LegalBasis = "stated by the operator",
+    vendor: Annotated[str | None, typer.Option(help="Whom the data was bought from.")] = None,
+    licence: Annotated[str | None, typer.Option(help="What its licence allows.")] = None,
+    price: Annotated[str | None, typer.Option(help="What it cost, such as 1250.50.")] = None,
+    currency: Annotated[str | None, typer.Option(help="Of the price, such as EUR.")] = None,
+    acquired: Annotated[str | None, typer.Option(help="Day it was acquired, such as 2026-01-31.")] = None,
+    expires: Annotated[str | None, typer.Option(help="Last day on which it may be used (UTC).")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Store events: pages viewed, products reviewed, purchases, outcomes of promotions."""
     from storage.imports import import_activity
+    from storage.sources import parse_terms
 
-    _import(import_activity, files, source=source, legal_basis=legal_basis, as_json=as_json)
+    terms = parse_terms(
+        vendor=vendor,
+        licence=licence,
+        price=price,
+        currency=currency,
+        acquired_on=acquired,
+        expires_on=expires,
+    )
+    _import(import_activity, files, source=source, legal_basis=legal_basis, terms=terms, as_json=as_json)
 
 
 @imports.command("items", epilog="Example: tailor import items catalogue.csv --source shop")
@@ -200,6 +220,44 @@ def set_subscriber_status(
 
     with _database() as database, database.connection() as connection:
         _show(store.set_subscriber_status(connection, subscriber_id, status=status), as_json=False)
+
+
+@sources.command("list", epilog="Example: tailor source list")
+def list_sources(as_json: AsJson = False) -> None:
+    """List where activity came from, and whether it may be used."""
+    from storage import sources as store
+
+    with _database() as database, database.connection() as connection:
+        found = store.list_sources(connection)
+    names = ("source_id", "vendor", "licence", "expires_on", "withdrawn_at", "usable")
+    _show(
+        found,
+        as_json=as_json,
+        empty="no sources yet; tailor import activity FILE --source NAME",
+        columns=lambda row: {name: row[name] for name in names},
+    )
+
+
+@sources.command("show", epilog="Example: tailor source show vendor-2026")
+def show_source(name: Annotated[str, typer.Argument(help="Its name.")], as_json: AsJson = False) -> None:
+    """Show what was agreed about a source, and how many events came from it."""
+    from storage import sources as store
+
+    with _database() as database, database.connection() as connection:
+        _show(store.get_source(connection, name), as_json=as_json)
+
+
+@sources.command("withdraw", epilog='Example: tailor source withdraw vendor-2026 --reason "contract ended"')
+def withdraw_source(
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    reason: Annotated[str | None, typer.Option(help="Why, for whoever asks later.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Use what came from a source no more, from the next decision on; it stays stored."""
+    from storage import sources as store
+
+    with _database() as database, database.connection() as connection:
+        _show(store.withdraw_source(connection, name, reason=reason), as_json=as_json)
 
 
 @keys.command("issue", epilog="Example: tailor key issue books --kind secret")

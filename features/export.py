@@ -27,7 +27,7 @@ TABLES = (
         """
         SELECT i.consumer_id, a.namespace, a.identifier, a.site_id, a.event_id, a.kind, a.item_id,
                a.promotion_id, (extract(epoch FROM a.occurred_at) * 1000000)::bigint
-        FROM activity a JOIN identifier i USING (namespace, identifier)
+        FROM usable_activity a JOIN identifier i USING (namespace, identifier)
         WHERE a.cross_site AND (a.occurred_at <= %(until)s::timestamptz) IS NOT FALSE
         ORDER BY i.consumer_id, a.occurred_at DESC NULLS LAST, a.site_id, a.event_id,
                  a.namespace, a.identifier

@@ -1,6 +1,7 @@
 """Bulk import of Parquet, CSV and JSON Lines files. The same file imported again adds nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from storage.fields import required_identifier
 from storage.intake import ImportReport, Intake, Progress, import_files
 from storage.items import ITEM_COLUMNS, Item, parse_item, upsert_items
 from storage.promotions import Promotion, parse_promotion, sites_of, upsert_promotions
-from storage.sources import Source, register_source
+from storage.sources import NO_TERMS, Terms, register_source
 from storage.staging import copy_rows, stage
 from storage.subscribers import add_network_sites
 
@@ -22,8 +23,7 @@ def import_activity(
     *,
     source: str,
     legal_basis: str | None = None,
-    vendor: str | None = None,
-    licence: str | None = None,
+    terms: Terms = NO_TERMS,
     now: datetime | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
@@ -36,12 +36,14 @@ def import_activity(
     legal_basis
         On what ground rows that state no consent may be used, on their site and across sites; remembered
         for later imports from the same source. Without any such rows are quarantined.
+    terms
+        What else was agreed about the source, if its data was bought.
     """
-    stated = Source(source, vendor=vendor, licence=licence, legal_basis=legal_basis)
+    stated = terms if legal_basis is None else replace(terms, legal_basis=legal_basis)
     moment = now or datetime.now(UTC)
 
     def intake(connection: Connection) -> ActivityIntake:
-        has_legal_basis = register_source(connection, stated).legal_basis is not None
+        has_legal_basis = register_source(connection, source, stated).legal_basis is not None
         return ActivityIntake(connection, source=source, has_legal_basis=has_legal_basis, now=moment)
 
     return import_files(database, files, source=source, intake=intake, progress=progress)
@@ -76,7 +78,7 @@ def import_audiences(
 def intake_of(name: str, connection: Connection, *, source: str, now: datetime) -> Intake[Any]:
     """What takes rows of one kind in, of a source as it stated itself before."""
     if name == "activity":
-        has_legal_basis = register_source(connection, Source(source)).legal_basis is not None
+        has_legal_basis = register_source(connection, source).legal_basis is not None
         return ActivityIntake(connection, source=source, has_legal_basis=has_legal_basis, now=now)
     intakes: dict[str, Callable[[], Intake[Any]]] = {
         intake.name: intake for intake in (_ItemIntake, _PromotionIntake, _AudienceIntake)

@@ -65,6 +65,7 @@ class ConsumerRecord:
 
 # Each identifier's newest rows come from the index: a consumer with a long past costs no more than a new one.
 # Activity of the site itself needs consent for that site, activity of others consent for use across sites.
+# What a withdrawn or expired source brought is not in the view.
 # One row of arrays comes back, which is cheaper to send and to read than a row an event.
 _READ = """
 WITH consumer AS MATERIALIZED (
@@ -75,7 +76,7 @@ WITH consumer AS MATERIALIZED (
     FROM identifier i
     CROSS JOIN LATERAL (
         SELECT a.site_id, a.event_id, a.namespace, a.identifier, a.item_id, a.kind, a.occurred_at
-        FROM activity a
+        FROM usable_activity a
         WHERE a.namespace = i.namespace AND a.identifier = i.identifier
           AND a.kind IN ('page_view', 'product_review', 'purchase')
           AND CASE WHEN a.site_id = $4 THEN a.same_site ELSE a.cross_site END

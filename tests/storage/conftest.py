@@ -22,6 +22,7 @@ def make_event():
 
     def make(**fields):
         consent = fields.pop("consent", sorted(BOTH_PURPOSES))
+        source = fields.pop("source", "test")
         raw = {
             "consumer_id": "ann",
             "site_id": "books",
@@ -30,7 +31,7 @@ def make_event():
             "item_id": "b1",
         }
         event = parse_event(
-            {**raw, "consent": consent, **fields}, source="test", default_consent=None, now=NOW
+            {**raw, "consent": consent, **fields}, source=source, default_consent=None, now=NOW
         )
         assert not hasattr(event, "reason"), event
         return event
