@@ -359,6 +359,36 @@ def erase_consumer(
         _show(erase(connection, consumer_id), as_json=False)
 
 
+@app.command(epilog="Example: tailor backup tailor-2026-01-31.backup")
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to; replaced when all is written.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write the whole database to one file, as of one moment, while others go on working."""
+    from storage.backup import write_backup
+
+    with _database() as database, _progress() as bar:
+        bar("backup", 0, None)
+        size = write_backup(database, file)
+    _show({"file": str(file), "bytes": size}, as_json=as_json)
+
+
+@app.command(epilog="Example: tailor restore tailor-2026-01-31.backup")
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `tailor backup` wrote.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a database that holds something.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the database what it was when the backup was written, and upgrade its tables if need be."""
+    from storage.backup import restore_backup
+
+    with open_database(read_settings()) as database, _progress() as bar:
+        bar("restore", 0, None)
+        restore_backup(database, file, force=force)
+        revision = migrate(database)
+    _show({"file": str(file), "schema": revision}, as_json=as_json)
+
+
 @app.command(epilog="Example: tailor train --model als")
 def train(
     model: Annotated[str, typer.Option(help="als or popularity")] = "als",
