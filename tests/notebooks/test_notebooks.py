@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom on a small real database, and is kept without its outputs."""
 
+import base64
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,21 +69,17 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
             assert cell.execution_count is None
 
 
-@pytest.mark.filterwarnings("ignore")  # Jupyter's own, about its own event loop and paths
-def test_retraining_runs_from_top_to_bottom_and_registers_two_versions(
-    database: Database, database_url: str, tmp_path: Path
-) -> None:
+def run_notebook(name: str, *, database_url: str, home: Path) -> list[bytes]:
+    """Run it from top to bottom and return its pictures."""
     from nbclient import NotebookClient
 
-    fill(database, tmp_path)
-    notebook = nbformat.read(ROOT / "notebooks" / "2-retrain.ipynb", as_version=4)
-    home = tmp_path / "home"
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     environment = {
         **os.environ,
         "TAILOR_HOME": str(home),
         "DATABASE_URL": database_url,
         "PYTHONPATH": str(ROOT),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "IPYTHONDIR": str(home.parent / "ipython"),
     }
     environment.pop("MLFLOW_TRACKING_URI", None)
     client = NotebookClient(
@@ -92,13 +89,35 @@ def test_retraining_runs_from_top_to_bottom_and_registers_two_versions(
         resources={"metadata": {"path": str(ROOT / "notebooks")}},
     )
     client.execute(env=environment)
-    pictures = [
-        output
+    assert not list((ROOT / "notebooks").glob("mlflow*")), "MLflow wrote beside the notebook"
+    return [
+        base64.b64decode(output["data"]["image/png"])
         for cell in notebook.cells
         for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     ]
+
+
+@pytest.mark.filterwarnings("ignore")  # Jupyter's own, about its own event loop and paths
+def test_exploring_shows_when_where_and_how_much(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    fill(database, tmp_path)
+    pictures = run_notebook("1-explore-activity", database_url=database_url, home=tmp_path / "home")
+    assert len(pictures) == 3
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [("2-retrain", ["popularity", "als"]), ("3-compare-models", ["popularity", "als", "als", "als"])],
+)
+def test_training_in_a_notebook_registers_its_versions_and_draws_them(
+    database: Database, database_url: str, tmp_path: Path, name: str, kinds: list[str]
+) -> None:
+    fill(database, tmp_path)
+    home = tmp_path / "home"
+    pictures = run_notebook(name, database_url=database_url, home=home)
     assert len(pictures) == 2
-    versions = Tracker(Settings(home=home)).versions()
-    assert [version.tags["model_kind"] for version in versions] == ["popularity", "als"]
-    assert not list((ROOT / "notebooks").glob("mlflow*")), "MLflow wrote beside the notebook"
+    versions = sorted(Tracker(Settings(home=home)).versions(), key=lambda version: int(version.version))
+    assert [version.tags["model_kind"] for version in versions] == kinds
