@@ -45,7 +45,8 @@ format: $(VENV)/.installed-dev  ## mend format and what lint can mend by itself
 
 bench: setup  ## run the benchmarks; figures go to var/benchmarks/
 	@mkdir -p var/benchmarks
-	$(BIN)/python -m benchmarks.redemptions --json var/benchmarks/redemptions.json
+	@for name in $(filter-out __init__,$(notdir $(basename $(wildcard benchmarks/*.py)))); do \
+	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name --json var/benchmarks/$$name.json || exit 1; done
 
 notebooks: $(VENV)/.installed-dev  ## open the notebooks
 	$(BIN)/python -m pip install --quiet -r requirements-notebooks.lock
