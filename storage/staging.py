@@ -52,8 +52,3 @@ def copy_table(connection: Connection, table: str, rows: pa.Table) -> None:
     )
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(memoryview(text.getvalue()))
-
-
-def analyze(connection: Connection, table: str) -> None:
-    """Let the planner know how much was staged: it takes an unknown table for a small one."""
-    connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
