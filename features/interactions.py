@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,9 @@ from features.errors import NoInteractions
 from features.history import HistoryVector, combine_kinds, from_fixed_point
 from features.ids import ConsumerIds, ItemIds
 from features.weights import KINDS, InteractionWeights
+
+if TYPE_CHECKING:
+    from features.cells import Cells
 
 
 class ActivitySource(Protocol):
@@ -126,43 +130,49 @@ def build_interactions(
     if not isinstance(source, Path | pa.Table):
         as_of = as_of or source.as_of
         source = source.activity
-    cells, as_of = read_cells(source, weights, as_of=as_of)
-    if cells.num_rows == 0:
+    read = read_cells(source, weights, as_of=as_of)
+    if read.cells.num_rows == 0:
         raise NoInteractions(
             f"no activity of the kinds {', '.join(KINDS)} is left under {weights}; import some, or loosen "
             "the limits"
         )
-    return _assemble(cells, weights, as_of)
+    return _assemble(read, weights)
 
 
-def _assemble(cells: pa.Table, weights: InteractionWeights, as_of: datetime | None) -> Interactions:
-    consumer_ids, row = _encode(cells["consumer_id"])
-    site_ids, site = _encode(cells["site_id"])
-    item_ids, item = _encode(cells["item_id"])
-    pairs, column = np.unique(site.astype(np.int64) * len(item_ids) + item, return_inverse=True)
-    items = ItemIds(_group(site_ids, item_ids, pairs))
-    values = from_fixed_point(cells["worth"].to_numpy())
-    kinds = cells["kind"].to_numpy(zero_copy_only=False)
-    shape = (len(consumer_ids), len(items))
+def _assemble(read: "Cells", weights: InteractionWeights) -> Interactions:
+    row, consumer_ids = _keep_used(read.cells["consumer"], read.consumers)
+    column, pairs = _keep_used(read.cells["item"], read.items)
+    consumers = ConsumerIds(_texts(consumer_ids["consumer_id"]))
+    items = ItemIds(_by_site(pairs))
+    values = from_fixed_point(read.cells["worth"].to_numpy())
+    kinds = read.cells["kind"].to_numpy()
     by_kind = {}
-    for kind in KINDS:
-        mine = kinds == kind
-        matrix = sparse.csr_matrix((values[mine], (row[mine], column[mine])), shape=shape, dtype=np.float32)
+    for number, kind in enumerate(KINDS):
+        mine = kinds == number
+        cells = (values[mine], (row[mine], column[mine]))
+        matrix = sparse.csr_matrix(cells, shape=(len(consumers), len(items)), dtype=np.float32)
         matrix.sort_indices()
         by_kind[kind] = matrix
-    return Interactions(ConsumerIds(consumer_ids), items, by_kind, as_of, weights)
+    return Interactions(consumers, items, by_kind, read.as_of, weights)
 
 
-def _encode(column: Any) -> tuple[list[str], NDArray[np.int64]]:
-    encoded = pc.dictionary_encode(column).unify_dictionaries().combine_chunks()
-    order = pc.sort_indices(encoded.dictionary).to_numpy()
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return encoded.dictionary.take(order).to_pylist(), rank[encoded.indices.to_numpy()]
+def _keep_used(numbers: Any, ids: pa.Table) -> tuple[NDArray[np.int32], pa.Table]:
+    """Number only what is used, in the same order: the numbers anew, and the ids that they stand for."""
+    old = numbers.to_numpy()
+    used = np.zeros(ids.num_rows, dtype=np.bool_)
+    used[old] = True
+    anew = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    return anew[old], ids.filter(pa.array(used))
 
 
-def _group(site_ids: list[str], item_ids: list[str], pairs: NDArray[np.int64]) -> dict[str, list[str]]:
-    by_site: dict[str, list[str]] = {site_id: [] for site_id in site_ids}
-    for pair in pairs.tolist():
-        by_site[site_ids[pair // len(item_ids)]].append(item_ids[pair % len(item_ids)])
-    return by_site
+def _by_site(pairs: pa.Table) -> dict[str, list[str]]:
+    # Sorted by site: each site's items are one run.
+    values, counts = pc.value_counts(pairs["site_id"]).flatten()
+    item_ids = _texts(pairs["item_id"])
+    runs = pairwise(accumulate(counts.to_numpy().tolist(), initial=0))
+    return {site_id: item_ids[start:end] for site_id, (start, end) in zip(_texts(values), runs, strict=True)}
+
+
+def _texts(column: Any) -> list[str]:
+    texts: list[str] = column.to_pylist()
+    return texts

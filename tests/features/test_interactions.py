@@ -120,6 +120,29 @@ def test_only_a_consumers_newest_events_count() -> None:
     assert made.by_kind["product_review"].nnz == made.by_kind["page_view"].nnz == 0
 
 
+def test_the_cap_bounds_only_those_above_it_and_rows_without_an_item_do_not_use_it_up() -> None:
+    rows = (
+        *(Row("busy", "s", str(day), "purchase", days_ago(day)) for day in range(5)),
+        *(Row("busy", "s", None, "page_view", NOW) for _ in range(5)),
+        *(Row("calm", "s", str(day), "purchase", days_ago(day)) for day in (3, 4)),
+    )
+    made = build_interactions(table(*rows), InteractionWeights(max_events_per_consumer=3), as_of=NOW)
+    assert made.items.to_json() == {"s": ["0", "1", "2", "3", "4"]}
+    assert dense(made, "purchase") == [[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("s", tz="UTC")], ids=str
+)
+def test_times_of_every_precision_count_and_those_without_a_zone_are_utc(kind: pa.DataType) -> None:
+    rows = table(Row("ada", "books", "1", "purchase", datetime(2026, 3, 9, 23, 59, 59, tzinfo=UTC)))
+    times = rows["occurred_at"].cast(pa.timestamp("us")).cast(kind)
+    made = build_interactions(
+        rows.set_column(4, "occurred_at", times), InteractionWeights(half_life_days=1), as_of=NOW
+    )
+    assert dense(made, "purchase") == [[0.5]]
+
+
 def test_rare_items_and_consumers_are_left_out_consumers_first() -> None:
     rows = (
         Row("ada", "s", "1", "purchase"),
