@@ -21,7 +21,7 @@ _TIE_BREAKERS = ("event_id", "namespace", "identifier")
 _MICROSECONDS_OF_A_DAY = 86_400_000_000
 _EPOCH = date(1970, 1, 1)
 # Times without a zone are UTC by contract; cells have no order; whoever calls shows progress, not the engine.
-_SETTINGS = {"TimeZone": "'UTC'", "preserve_insertion_order": "false", "enable_progress_bar": "false"}
+_SETTINGS = {"TimeZone": "'UTC'", "preserve_insertion_order": "false"}
 
 
 @dataclass(frozen=True, slots=True)
