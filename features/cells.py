@@ -136,7 +136,10 @@ def interaction_cells(counted: Any, weights: InteractionWeights, *, as_of: date)
 
 
 def _open_activity(connection: Any, source: Path | pa.Table) -> Any:
-    table = ibis.memtable(source) if isinstance(source, pa.Table) else connection.read_parquet(source)
+    if isinstance(source, pa.Table):
+        table = ibis.memtable(source)
+    else:
+        table = connection.read_parquet(source / "*.parquet" if source.is_dir() else source)
     if missing := [name for name in _COLUMNS if name not in table.columns]:
         where = "the table" if isinstance(source, pa.Table) else source
         raise ValueError(f"{where} has no column {', '.join(missing)}; it has {', '.join(table.columns)}")

@@ -4,7 +4,8 @@ FeaturesError
 ├── InvalidWeights     interaction weights that make no sense (also a ValueError)
 ├── InvalidIds         ids that are not sorted and unique (also a ValueError)
 ├── NoInteractions     nothing is left to learn from
-└── SnapshotRefused    a folder that is not a whole snapshot
+├── SnapshotRefused    a folder that is not a whole snapshot
+└── SnapshotNotWritten no room for a snapshot; the ones before it are whole
 """
 
 
@@ -26,3 +27,7 @@ class NoInteractions(FeaturesError):
 
 class SnapshotRefused(FeaturesError):
     """A snapshot that is missing, incomplete or changed since it was taken."""
+
+
+class SnapshotNotWritten(FeaturesError):
+    """There is no room for the snapshot; what was there before is as it was."""

@@ -1,8 +1,9 @@
 """One database query → one Parquet file, by COPY and in batches: memory does not grow with the table."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -13,25 +14,29 @@ from storage.database import Connection
 
 @dataclass(frozen=True, slots=True)
 class ExportedTable:
-    """A table of the snapshot: its query, its columns, and those that are times (in microseconds)."""
+    """A table of the snapshot: its query (activity is read in parts), columns, and those that are times."""
 
     name: str
     query: str
     columns: tuple[str, ...]
     times: tuple[str, ...] = ()
 
+    @property
+    def schema(self) -> pa.Schema:
+        """Times in microseconds of UTC, all else text."""
+        time = pa.timestamp("us", tz="UTC")
+        return pa.schema([(name, time if name in self.times else pa.string()) for name in self.columns])
+
+    def shape(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The table's columns of what was read from CSV."""
+        columns = [batch[field.name].cast(field.type) for field in self.schema]
+        return pa.record_batch(columns, schema=self.schema)
+
 
 TABLES = (
     ExportedTable(
         "activity",
-        """
-        SELECT i.consumer_id, a.namespace, a.identifier, a.site_id, a.event_id, a.kind, a.item_id,
-               a.promotion_id, (extract(epoch FROM a.occurred_at) * 1000000)::bigint
-        FROM usable_activity a JOIN identifier i USING (namespace, identifier)
-        WHERE a.cross_site AND (a.occurred_at <= %(until)s::timestamptz) IS NOT FALSE
-        ORDER BY i.consumer_id, a.occurred_at DESC NULLS LAST, a.site_id, a.event_id,
-                 a.namespace, a.identifier
-        """,
+        "",
         (
             "consumer_id", "namespace", "identifier", "site_id", "event_id", "kind", "item_id",
             "promotion_id", "occurred_at",
@@ -77,44 +82,41 @@ TABLES = (
 )  # fmt: skip
 
 
-def export_table(
-    connection: Connection, table: ExportedTable, directory: Path, *, until: datetime | None
-) -> int:
-    """Write `directory`/<name>.parquet and return its number of rows; `until` leaves later activity out."""
+def export_table(connection: Connection, table: ExportedTable, directory: Path) -> int:
+    """Write `directory`/<name>.parquet and return its number of rows."""
     csv = directory / f"{table.name}.csv"
-    parameters = {"until": until} if "%(until)s" in table.query else None
-    statement = f"COPY ({table.query}) TO STDOUT (FORMAT csv)"
-    with connection.cursor() as cursor, csv.open("wb") as file, cursor.copy(statement, parameters) as copy:
-        for block in copy:
-            file.write(block)
-    rows = _to_parquet(csv, table, directory / f"{table.name}.parquet")
+    copy_to(csv, connection, table.query)
+    rows = 0
+    with pq.ParquetWriter(directory / f"{table.name}.parquet", table.schema, compression="zstd") as writer:
+        for batch in read_csv(csv, table.columns, times=table.times):
+            writer.write_batch(table.shape(batch))
+            rows += batch.num_rows
     csv.unlink()
     return rows
 
 
-def _to_parquet(csv: Path, table: ExportedTable, path: Path) -> int:
-    time = pa.timestamp("us", tz="UTC")
-    schema = pa.schema([(name, time if name in table.times else pa.string()) for name in table.columns])
-    rows = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batch in _read_csv(csv, table):
-            columns = [
-                batch[name].cast(time) if name in table.times else batch[name] for name in table.columns
-            ]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-            rows += batch.num_rows
-    return rows
+def copy_to(
+    csv: Path, connection: Connection, query: str, parameters: Mapping[str, Any] | None = None
+) -> None:
+    """Write what a query answers as CSV."""
+    statement = f"COPY ({query}) TO STDOUT (FORMAT csv)"
+    with connection.cursor() as cursor, csv.open("wb") as file, cursor.copy(statement, parameters) as copy:
+        for block in copy:
+            file.write(block)
 
 
-def _read_csv(csv: Path, table: ExportedTable) -> "pa.csv.CSVStreamingReader | list[pa.RecordBatch]":
+def read_csv(
+    csv: Path, columns: Sequence[str], *, times: Collection[str]
+) -> "pa.csv.CSVStreamingReader | list[pa.RecordBatch]":
+    """What `copy_to` wrote, in batches; times are still numbers."""
     if csv.stat().st_size == 0:
         return []
     return pa.csv.open_csv(
         csv,
-        read_options=pa.csv.ReadOptions(column_names=list(table.columns), block_size=8 << 20),
+        read_options=pa.csv.ReadOptions(column_names=list(columns), block_size=8 << 20),
         parse_options=pa.csv.ParseOptions(newlines_in_values=True),
         convert_options=pa.csv.ConvertOptions(
-            column_types={name: pa.int64() if name in table.times else pa.string() for name in table.columns},
+            column_types={name: pa.int64() if name in times else pa.string() for name in columns},
             # PostgreSQL writes null as nothing and empty text as "".
             null_values=[""],
             strings_can_be_null=True,

@@ -1,31 +1,47 @@
 """Storage as of one moment, as Parquet files: what training reads instead of the database.
 
-activity.parquet           every event whose consumer agreed to its use across sites, outcomes included
+activity.parquet/          every event whose consumer agreed to its use across sites, outcomes included; a
+                           file for each day on which events were received, shared with the snapshot before
+                           (a hard link) where nothing in it changed
 items.parquet              what the sites offer
 promotions.parquet         the promotions
 coverage.parquet           promotion → item, categories written out
 promotion_sites.parquet    promotion → site where it may be shown
 audience.parquet           audience → consumer
-manifest.json              as_of, and rows, bytes and sha256 of every file
+manifest.json              as_of, window, counts, a digest, and rows, bytes and sha256 of every file
+
+A snapshot is personal data, perhaps of consumers who were erased since: `prune_snapshots` deletes all but the
+newest few and those that are named.
 """
 
+import errno
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from features.errors import SnapshotRefused
+from features.errors import SnapshotNotWritten, SnapshotRefused
 from features.export import TABLES, export_table
-from storage.database import Database
+from features.parts import Part, export_parts, list_parts
+from storage.database import Connection, Database
 
-FORMAT_VERSION = 1
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 2
 
 _MANIFEST = "manifest.json"
+_DIGEST_IN_NAME = 12
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNFINISHED = ".snapshot-"
+_UNFINISHED_FOR_S = 86_400
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +99,7 @@ class Snapshot:
         return self.path / "audience.parquet"
 
     def __repr__(self) -> str:
-        rows = ", ".join(f"{name} {file['rows']}" for name, file in self.manifest["files"].items())
+        rows = ", ".join(f"{name} {rows}" for name, rows in self.manifest["counts"].items())
         return f"Snapshot({self.as_of.isoformat()}, {rows})"
 
 
@@ -104,24 +120,56 @@ def take_snapshot(
         Told (table, rows) after each table.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".snapshot-", dir=directory))
+    unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=directory))
     try:
-        files = {}
         with database.connection() as connection:
             # All tables as of one moment, however long the reading takes.
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             moment = as_of or _first(connection.execute("SELECT now()").fetchone())
-            for table in TABLES:
-                rows = export_table(connection, table, unfinished, until=as_of)
-                files[f"{table.name}.parquet"] = {
-                    "rows": rows,
-                    **_fingerprint(unfinished / f"{table.name}.parquet"),
-                }
-                if progress is not None:
-                    progress(table.name, rows)
-        return _finish(unfinished, directory, files=files, as_of=moment.astimezone(UTC))
+            content = _export(connection, unfinished, newest_snapshot(directory), as_of, progress or _silent)
+        return _finish(unfinished, directory, content=content, as_of=moment.astimezone(UTC))
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise SnapshotNotWritten(
+            f"no room for a snapshot in {directory} ({error.strerror}); make some, the earlier ones are whole"
+        ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def newest_snapshot(directory: Path) -> Snapshot | None:
+    """The newest whole snapshot of this format, or None."""
+    for path in sorted(directory.glob("2*"), reverse=True):
+        try:
+            return open_snapshot(path)
+        except SnapshotRefused as refused:
+            logger.warning("%s", refused)
+    return None
+
+
+def prune_snapshots(directory: Path, *, named: Collection[str] = (), newest: int = 2) -> list[Path]:
+    """Delete snapshots that nobody needs, and what crashes left behind a day ago or more; return what went.
+
+    Parameters
+    ----------
+    named : collection of str
+        Digests of the snapshots that registered models were trained on: kept, so that they can be repeated.
+    newest : int
+        As many of the newest are kept whoever names them.
+    """
+    if newest < 0:
+        raise ValueError(f"newest={newest}; give 0 or more")
+    kept = {digest[:_DIGEST_IN_NAME] for digest in named}
+    snapshots = sorted(directory.glob("2*"), reverse=True)
+    gone = [path for path in snapshots[newest:] if path.name.rpartition("-")[2] not in kept]
+    long_ago = time.time() - _UNFINISHED_FOR_S
+    gone += [path for path in directory.glob(f"{_UNFINISHED}*") if path.stat().st_mtime < long_ago]
+    for path in gone:
+        # Under a name that is no snapshot's first: a crash half-way leaves none that looks whole.
+        aside = path.rename(path.with_name(f"{_UNFINISHED}old-{path.name.lstrip('.')}"))
+        shutil.rmtree(aside)
+    return gone
 
 
 def open_snapshot(path: Path) -> Snapshot:
@@ -147,18 +195,78 @@ def open_snapshot(path: Path) -> Snapshot:
         raise SnapshotRefused(f"{path} is no whole snapshot ({error!r}); take a new one") from error
 
 
-def _finish(
-    unfinished: Path, directory: Path, *, files: dict[str, dict[str, Any]], as_of: datetime
-) -> Snapshot:
-    content = {"format_version": FORMAT_VERSION, "as_of": as_of.isoformat(), "files": files}
+def _export(
+    connection: Connection,
+    directory: Path,
+    before: Snapshot | None,
+    until: datetime | None,
+    progress: Callable[[str, int], None],
+) -> dict[str, Any]:
+    parts = list_parts(connection, until=until)
+    files = _export_activity(connection, directory / "activity.parquet", parts, before, until)
+    counts = {"activity": sum(part.rows for part in parts)}
+    progress("activity", counts["activity"])
+    for table in TABLES[1:]:
+        counts[table.name] = export_table(connection, table, directory)
+        name = f"{table.name}.parquet"
+        files[name] = {"rows": counts[table.name], **_fingerprint(directory / name)}
+        progress(table.name, counts[table.name])
+    times = [moment for part in parts for moment in (part.first, part.last) if moment is not None]
+    window = [_EPOCH + timedelta(microseconds=moment) for moment in (min(times), max(times))] if times else []
+    return {"window": [moment.isoformat() for moment in window], "counts": counts, "files": files}
+
+
+def _export_activity(
+    connection: Connection,
+    directory: Path,
+    parts: Sequence[Part],
+    before: Snapshot | None,
+    until: datetime | None,
+) -> dict[str, Any]:
+    directory.mkdir()
+    old = {} if before is None else before.manifest["files"]
+    files: dict[str, Any] = {}
+    changed = []
+    for part in parts:
+        name = f"activity.parquet/{part.key}.parquet"
+        told = old.get(name)
+        if before is not None and told is not None and told["fingerprint"] == part.fingerprint:
+            _share(before.path / name, directory / f"{part.key}.parquet")
+            files[name] = told
+        else:
+            changed.append(part)
+    if changed:
+        export_parts(connection, directory, [part.key for part in changed], until=until)
+    for part in changed:
+        name = f"activity.parquet/{part.key}.parquet"
+        told = _fingerprint(directory / f"{part.key}.parquet")
+        files[name] = {"rows": part.rows, "fingerprint": part.fingerprint, **told}
+    logger.info("activity: %d of %d parts exported", len(changed), len(parts))
+    return dict(sorted(files.items()))
+
+
+def _share(old: Path, new: Path) -> None:
+    try:
+        new.hardlink_to(old)
+    except OSError:
+        # A file system without hard links.
+        shutil.copyfile(old, new)
+
+
+def _finish(unfinished: Path, directory: Path, *, content: dict[str, Any], as_of: datetime) -> Snapshot:
+    content = {"format_version": FORMAT_VERSION, "as_of": as_of.isoformat(), **content}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     manifest = {**content, "digest": digest}
     (unfinished / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    path = directory / f"{as_of:%Y%m%dT%H%M%SZ}-{digest[:12]}"
+    path = directory / f"{as_of:%Y%m%dT%H%M%SZ}-{digest[:_DIGEST_IN_NAME]}"
     unfinished.chmod(0o755)
     if not path.exists():
         unfinished.replace(path)
     return open_snapshot(path)
+
+
+def _silent(_table: str, _rows: int) -> None:
+    pass
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

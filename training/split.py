@@ -49,7 +49,7 @@ class Split:
 
 def read_activity(path: Path) -> pa.Table:
     """The activity of a Parquet file that models learn from; columns that it lacks are empty."""
-    present = [name for name in COLUMNS if name in pq.read_schema(path).names]
+    present = [name for name in COLUMNS if name in pq.ParquetDataset(path).schema.names]
     table = pq.read_table(path, columns=present)
     table = table.filter(pc.and_(pc.is_in(table["kind"], pa.array(KINDS)), pc.is_valid(table["item_id"])))
     for name in COLUMNS:
