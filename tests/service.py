@@ -242,6 +242,9 @@ def serving(
                 "BENTOML_DO_NOT_TRACK": "True",
                 "MLFLOW_DISABLE_TELEMETRY": "true",
                 "TAILOR_SERVING_WATCH_CHAMPION": "false",
+                # No test is about a slow machine.
+                "TAILOR_SERVING_READ_TIMEOUT_S": "4",
+                "TAILOR_SERVING_WRITE_TIMEOUT_S": "4",
                 **environ,
             },
             stdout=out,
