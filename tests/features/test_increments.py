@@ -129,23 +129,25 @@ def test_a_snapshot_opened_again_gives_the_same_matrices(filled: Database, tmp_p
     assert build_interactions(open_snapshot(snapshot.path)).digest == first
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """No file may grow above 500 bytes, as on a disk that is full."""
+    """No file may grow above 500 bytes, as on a disk that is full; not even the one the tests' words go to."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_says_so_and_leaves_the_old_snapshot_whole(
-    filled: Database, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_full_disk_says_so_and_leaves_the_old_snapshot_whole(filled: Database, tmp_path: Path) -> None:
     before = take_snapshot(filled, tmp_path)
     with filled.connection() as connection:
         late_event(connection)
-    request.getfixturevalue("small_files")
-    with pytest.raises(SnapshotNotWritten, match=f"no room .*{os.strerror(errno.EFBIG)}"):
+    with (
+        pytest.raises(SnapshotNotWritten, match=f"no room .*{os.strerror(errno.EFBIG)}"),
+        small_files(),
+    ):
         take_snapshot(filled, tmp_path)
     assert list(tmp_path.iterdir()) == [before.path]
     assert open_snapshot(before.path).manifest == before.manifest
