@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -131,7 +132,7 @@ def test_a_snapshot_opened_again_gives_the_same_matrices(filled: Database, tmp_p
 
 @contextmanager
 def small_files() -> Iterator[None]:
-    """No file may grow above 500 bytes, as on a disk that is full; not even the one the tests' words go to."""
+    """No file may grow above 500 bytes, as on a disk that is full; keep it off pytest's own output."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
     try:
