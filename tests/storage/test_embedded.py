@@ -20,9 +20,12 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30
 
 OWNER = """
+import signal
 import sys
 from pathlib import Path
 from storage.embedded import EmbeddedPostgres
+# Whoever started the tests in the background had SIGINT ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 print(EmbeddedPostgres(Path(sys.argv[1])).start(), flush=True)
 sys.stdin.read()
 """
