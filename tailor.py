@@ -32,6 +32,7 @@ from rich.table import Table
 
 from features.errors import FeaturesError
 from models.errors import ModelsError
+from serving.server import QUIET
 from storage.database import Database, open_database
 from storage.errors import StorageError
 from storage.schema import check_schema, migrate
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 
 REFUSALS = (StorageError, FeaturesError, ModelsError, TrainingError)
 """What a command answers with one line and exit 1; anything else is a defect and shows its traceback."""
-
-QUIET = {"BENTOML_DO_NOT_TRACK": "True", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
 
 app = typer.Typer(
     help="Tailored promotions: what a consumer did on a first site decides what is offered on a second.",
