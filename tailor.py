@@ -42,6 +42,7 @@ from training.errors import TrainingError
 if TYPE_CHECKING:
     from training.benchmark import BenchmarkReport, Line
     from training.metrics import Interval
+    from training.source_report import SourceReport
 
 REFUSALS = (StorageError, FeaturesError, ModelsError, TrainingError)
 """What a command answers with one line and exit 1; anything else is a defect and shows its traceback."""
@@ -246,6 +247,31 @@ def show_source(name: Annotated[str, typer.Argument(help="Its name.")], as_json:
         _show(store.get_source(connection, name), as_json=as_json)
 
 
+@sources.command("report", epilog="Example: tailor source report vendor-2026")
+def report_source(
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    model: Annotated[str, typer.Option(help="als or popularity")] = "als",
+    seed: Annotated[int, typer.Option(help="Same seed and data: same figures.")] = 42,
+    cut: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Ask about what came from this day (UTC) on.", metavar="DAY"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what a source adds to rankings: with and without it, asked what the other sources know."""
+    from training.plan import Plan
+    from training.source_report import report_source as measure
+
+    settings = read_settings()
+    plan = Plan(model, random_state=seed, cut=None if cut is None else cut.replace(tzinfo=UTC))
+    with _database(settings) as database, _progress() as progress:
+        report = measure(database, settings, name, plan=plan, progress=progress)
+    if as_json:
+        _show(report, as_json=True)
+    else:
+        _print_source_report(report)
+
+
 @sources.command("withdraw", epilog='Example: tailor source withdraw vendor-2026 --reason "contract ended"')
 def withdraw_source(
     name: Annotated[str, typer.Argument(help="Its name.")],
@@ -392,14 +418,27 @@ def restore(
 def train(
     model: Annotated[str, typer.Option(help="als or popularity")] = "als",
     seed: Annotated[int, typer.Option(help="Same seed and data: same model.")] = 42,
+    snapshot: Annotated[
+        str | None,
+        typer.Option(
+            help="Learn from the snapshot of an earlier training (`data` in tailor compare).",
+            metavar="DIGEST",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a model on what is stored, judge it, and register it in MLflow."""
-    from training.pipeline import train as fit
+    from training.pipeline import train_again, train_models
+    from training.plan import Plan
 
-    settings = read_settings()
-    with _database(settings) as database, _progress() as progress:
-        _show(fit(database, settings, model=model, random_state=seed, progress=progress), as_json=as_json)
+    settings, plans = read_settings(), [Plan(model, random_state=seed)]
+    with _progress() as progress:
+        if snapshot is None:
+            with _database(settings) as database:
+                (report,) = train_models(database, settings, plans=plans, progress=progress)
+        else:
+            (report,) = train_again(settings, snapshot, plans=plans, progress=progress)
+    _show(report, as_json=as_json)
 
 
 @app.command(epilog="Example: tailor compare --json")
@@ -598,6 +637,26 @@ def _live(entry: dict[str, Any]) -> dict[str, Any]:
         "who": entry["actor"],
         "live since": entry["at"],
     }
+
+
+def _print_source_report(report: "SourceReport") -> None:
+    told = asdict(report)
+    effects = told.pop("effects")
+    for what in ("consumers", "items", "pairs"):
+        told[what] = f"{told[what]}, {told.pop(f'{what}_only_here')} of them in no other source"
+    _print_record(told)
+    _print_table(
+        [
+            {
+                "asked": f"{effect['protocol']}, {effect['n_queries']} of {effect['n_consumers']} consumers",
+                "NDCG@10 without": f"{effect['without']:.4f}",
+                "with": f"{effect['including']:.4f}",
+                "gain": f"{effect['gain']:+.4f} ({effect['low']:+.4f} to {effect['high']:+.4f})",
+                "verdict": effect["verdict"],
+            }
+            for effect in effects
+        ]
+    )
 
 
 def _print_benchmark(report: "BenchmarkReport") -> None:

@@ -39,7 +39,7 @@ TABLES = (
         "",
         (
             "consumer_id", "namespace", "identifier", "site_id", "event_id", "kind", "item_id",
-            "promotion_id", "occurred_at",
+            "promotion_id", "source_id", "occurred_at",
         ),
         times=("occurred_at",),
     ),

@@ -30,7 +30,7 @@ _COLUMNS = ("part", *_ACTIVITY.columns)
 _ROWS = """
 SELECT (a.received_at AT TIME ZONE 'UTC')::date::text AS part,
        i.consumer_id, a.namespace, a.identifier, a.site_id, a.event_id, a.kind, a.item_id, a.promotion_id,
-       (extract(epoch FROM a.occurred_at) * 1000000)::bigint AS occurred_at
+       a.source_id, (extract(epoch FROM a.occurred_at) * 1000000)::bigint AS occurred_at
 FROM usable_activity a JOIN identifier i USING (namespace, identifier)
 WHERE a.cross_site AND (a.occurred_at <= %(until)s::timestamptz) IS NOT FALSE
 """

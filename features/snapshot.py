@@ -10,18 +10,18 @@ promotion_sites.parquet    promotion → site where it may be shown
 audience.parquet           audience → consumer
 manifest.json              as_of, window, counts, a digest, and rows, bytes and sha256 of every file
 
-A snapshot is personal data, perhaps of consumers who were erased since: `prune_snapshots` deletes all but the
-newest few and those that are named.
+A snapshot is personal data, perhaps of consumers who were erased since: see `features.retention`.
 """
 
 import errno
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,17 +30,16 @@ from typing import Any
 from features.errors import SnapshotNotWritten, SnapshotRefused
 from features.export import TABLES, export_table
 from features.parts import Part, export_parts, list_parts
+from features.retention import LOCK, UNFINISHED, held
 from storage.database import Connection, Database
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _MANIFEST = "manifest.json"
 _DIGEST_IN_NAME = 12
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNFINISHED = ".snapshot-"
-_UNFINISHED_FOR_S = 86_400
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -69,8 +68,8 @@ class Snapshot:
 
     @property
     def activity(self) -> Path:
-        """Columns consumer_id, site_id, item_id, kind, occurred_at (UTC), event_id, promotion_id, and the
-        namespace and identifier under which the event is stored."""
+        """Columns consumer_id, site_id, item_id, kind, occurred_at (UTC), event_id, promotion_id, source_id,
+        and the namespace and identifier under which the event is stored."""
         return self.path / "activity.parquet"
 
     @property
@@ -120,14 +119,18 @@ def take_snapshot(
         Told (table, rows) after each table.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=directory))
+    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=directory))
     try:
-        with database.connection() as connection:
+        with (
+            held(unfinished),
+            _newest_held(directory) as before,
+            database.connection() as connection,
+        ):
             # All tables as of one moment, however long the reading takes.
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             moment = as_of or _first(connection.execute("SELECT now()").fetchone())
-            content = _export(connection, unfinished, newest_snapshot(directory), as_of, progress or _silent)
-        return _finish(unfinished, directory, content=content, as_of=moment.astimezone(UTC))
+            content = _export(connection, unfinished, before, as_of, progress or _silent)
+            return _finish(unfinished, directory, content=content, as_of=moment.astimezone(UTC))
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
@@ -148,28 +151,17 @@ def newest_snapshot(directory: Path) -> Snapshot | None:
     return None
 
 
-def prune_snapshots(directory: Path, *, named: Collection[str] = (), newest: int = 2) -> list[Path]:
-    """Delete snapshots that nobody needs, and what crashes left behind a day ago or more; return what went.
-
-    Parameters
-    ----------
-    named : collection of str
-        Digests of the snapshots that registered models were trained on: kept, so that they can be repeated.
-    newest : int
-        As many of the newest are kept whoever names them.
-    """
-    if newest < 0:
-        raise ValueError(f"newest={newest}; give 0 or more")
-    kept = {digest[:_DIGEST_IN_NAME] for digest in named}
-    snapshots = sorted(directory.glob("2*"), reverse=True)
-    gone = [path for path in snapshots[newest:] if path.name.rpartition("-")[2] not in kept]
-    long_ago = time.time() - _UNFINISHED_FOR_S
-    gone += [path for path in directory.glob(f"{_UNFINISHED}*") if path.stat().st_mtime < long_ago]
-    for path in gone:
-        # Under a name that is no snapshot's first: a crash half-way leaves none that looks whole.
-        aside = path.rename(path.with_name(f"{_UNFINISHED}old-{path.name.lstrip('.')}"))
-        shutil.rmtree(aside)
-    return gone
+@contextmanager
+def _newest_held(directory: Path) -> Iterator[Snapshot | None]:
+    with ExitStack() as stack:
+        newest = newest_snapshot(directory)
+        try:
+            if newest is not None:
+                stack.enter_context(held(newest.path))
+        except SnapshotRefused:
+            # Deleted since: there is nothing to build upon.
+            newest = None
+        yield newest
 
 
 def open_snapshot(path: Path) -> Snapshot:
@@ -261,8 +253,26 @@ def _finish(unfinished: Path, directory: Path, *, content: dict[str, Any], as_of
     path = directory / f"{as_of:%Y%m%dT%H%M%SZ}-{digest[:_DIGEST_IN_NAME]}"
     unfinished.chmod(0o755)
     if not path.exists():
+        _write_through(unfinished)
         unfinished.replace(path)
+        _sync(directory)
     return open_snapshot(path)
+
+
+def _write_through(directory: Path) -> None:
+    """Bring all to the disk: a name that says whole must not outlive a power cut without what it names."""
+    for path in (*directory.rglob("*"), directory):
+        # Closing any handle on the lock's file would let go of the lock.
+        if path.name != LOCK:
+            _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _silent(_table: str, _rows: int) -> None:

@@ -34,6 +34,8 @@ class Settings(BaseModel):
         A PostgreSQL server (``DATABASE_URL``); none: the embedded one, under `home`.
     mlflow_tracking_uri
         Where MLflow keeps models (``MLFLOW_TRACKING_URI``); none: a SQLite file under `home`.
+    snapshots_kept
+        How many of the newest snapshots stay on disk after a training (``TAILOR_SNAPSHOTS_KEPT``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -41,6 +43,7 @@ class Settings(BaseModel):
     home: Path = Field(default_factory=default_home, alias="TAILOR_HOME")
     database_url: str | None = Field(default=None, alias="DATABASE_URL", repr=False)
     mlflow_tracking_uri: str | None = Field(default=None, alias="MLFLOW_TRACKING_URI")
+    snapshots_kept: int = Field(default=5, ge=1, alias="TAILOR_SNAPSHOTS_KEPT")
 
     @field_validator("home")
     @classmethod

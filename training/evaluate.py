@@ -25,7 +25,9 @@ _LEAST_QUERIES_OF_A_SITE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Query:
+class ItemQuery:
+    """A consumer on a site: the columns to be found, and how many there are with those that are unknown."""
+
     consumer_id: str
     site_id: str
     relevant: NDArray[np.int32]
@@ -40,7 +42,21 @@ def evaluate_items(
     *,
     popularity: FittedPopularity,
 ) -> list[Result]:
-    """Rank all items of a site for each (consumer, site) of the test part.
+    """Judge models by the items they rank for each (consumer, site) of the test part; see `rank_items`."""
+    rankings, queries = rank_items(models, interactions, split, popularity=popularity)
+    return _summarise_slices(rankings, queries, protocol=split.protocol, interactions=interactions)
+
+
+def rank_items(
+    models: Sequence[FittedRecommender],
+    interactions: Interactions,
+    split: Split,
+    *,
+    popularity: FittedPopularity,
+) -> tuple[dict[str, Rankings], list[ItemQuery]]:
+    """Rank all items of a site for each (consumer, site) of the test part, by each model and by popularity.
+
+    The queries and their order depend on the test part alone.
 
     Parameters
     ----------
@@ -54,7 +70,7 @@ def evaluate_items(
     """
     if split.test.empty:
         raise NothingToEvaluate(f"{split!r}: nothing to rank; choose an earlier cut or import more activity")
-    queries: list[_Query] = []
+    queries: list[ItemQuery] = []
     tops: dict[str, list[NDArray[np.int64]]] = {POPULARITY: [], **{model.kind: [] for model in models}}
     # Scoring is thousands of small products: BLAS threads wait for each other longer than they work.
     with threadpool_limits(limits=1, user_api="blas"):
@@ -70,8 +86,7 @@ def evaluate_items(
                 site = interactions.items.site_slice(query.site_id)
                 for name, all_scores in scores.items():
                     tops[name].append(_top_of_site(all_scores, site, seen))
-    rankings = {name: _rankings(np.array(top), queries) for name, top in tops.items()}
-    return _summarise_slices(rankings, queries, protocol=split.protocol, interactions=interactions)
+    return {name: _rankings(np.array(top), queries) for name, top in tops.items()}, queries
 
 
 def history_of(consumer_id: str, interactions: Interactions) -> HistoryVector | None:
@@ -94,7 +109,7 @@ def item_scores(
 
 def _queries(
     consumer_id: str, held_out: pd.DataFrame, history: HistoryVector | None, interactions: Interactions
-) -> list[_Query]:
+) -> list[ItemQuery]:
     items = interactions.items
     by_site: dict[str, list[str]] = {}
     for site_id, item_id in zip(held_out["site_id"], held_out["item_id"], strict=True):
@@ -104,7 +119,7 @@ def _queries(
         # An item that appeared only after the cut cannot be found and counts as missed.
         known = [index for item_id in wanted if (index := items.index(site_id, item_id)) is not None]
         segment = _segment(history, items.site_slice(site_id))
-        queries.append(_Query(consumer_id, site_id, np.array(known, dtype=np.int32), len(wanted), segment))
+        queries.append(ItemQuery(consumer_id, site_id, np.array(known, dtype=np.int32), len(wanted), segment))
     return queries
 
 
@@ -127,15 +142,15 @@ def _top_of_site(
     return np.where(top < 0, top, candidates[top] if len(candidates) else top)
 
 
-def _rankings(top: NDArray[np.int64], queries: list[_Query]) -> Rankings:
+def _rankings(top: NDArray[np.int64], queries: list[ItemQuery]) -> Rankings:
     hits = np.array([np.isin(row, query.relevant) for row, query in zip(top, queries, strict=True)])
     return Rankings(top, hits, np.array([query.n_relevant for query in queries]))
 
 
 def _summarise_slices(
-    rankings: dict[str, Rankings], queries: list[_Query], *, protocol: str, interactions: Interactions
+    rankings: dict[str, Rankings], queries: list[ItemQuery], *, protocol: str, interactions: Interactions
 ) -> list[Result]:
-    told = pd.DataFrame({name: [getattr(query, name) for query in queries] for name in _Query.__slots__})
+    told = pd.DataFrame({name: [getattr(query, name) for query in queries] for name in ItemQuery.__slots__})
     items = interactions.items
     everyone = np.ones(len(told), dtype=bool)
     slices = [("all", "all", everyone, len(items))]

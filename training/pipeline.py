@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from features.interactions import build_interactions
-from features.snapshot import Snapshot, take_snapshot
+from features.snapshot import Snapshot
 from storage.database import Database
 from storage.schema import check_schema
 from storage.settings import Settings
@@ -23,6 +23,7 @@ from training.plan import Plan
 from training.redemptions import PromotionRecords
 from training.registration import about_data, register_model
 from training.results import POPULARITY, Result
+from training.snapshots import fresh_snapshot, kept_snapshot
 from training.split import read_activity
 from training.tracking import Tracker
 
@@ -73,16 +74,21 @@ def train(
     return train_models(database, settings, plans=[plan], progress=progress)[0]
 
 
+def train_again(
+    settings: Settings, digest: str, *, plans: Sequence[Plan], progress: Progress | None = None
+) -> list[TrainingReport]:
+    """Train on the snapshot of an earlier training, as its run names it. See `train_snapshot`."""
+    with kept_snapshot(settings, digest) as snapshot:
+        return train_snapshot(snapshot, settings, plans=plans, progress=progress)
+
+
 def train_models(
     database: Database, settings: Settings, *, plans: Sequence[Plan], progress: Progress | None = None
 ) -> list[TrainingReport]:
     """Train several models on one snapshot of what is stored now. See `train_snapshot`."""
-    report = progress or _silent
     check_schema(database)
-    report("snapshot", 0, None)
-    snapshot = take_snapshot(database, settings.home / "snapshots")
-    report("snapshot", 1, 1)
-    return train_snapshot(snapshot, settings, plans=plans, progress=progress)
+    with fresh_snapshot(database, settings, progress=progress) as snapshot:
+        return train_snapshot(snapshot, settings, plans=plans, progress=progress)
 
 
 def train_snapshot(

@@ -48,7 +48,7 @@ class PromotionRecords:
     audience : DataFrame
         audience_id, consumer_id.
     conversions : DataFrame
-        consumer_id, promotion_id, occurred_at.
+        consumer_id, promotion_id, occurred_at, and where known source_id.
     """
 
     promotions: pd.DataFrame
@@ -59,7 +59,7 @@ class PromotionRecords:
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> "PromotionRecords":
         """Read them from a snapshot."""
-        columns = ["consumer_id", "promotion_id", "occurred_at"]
+        columns = ["consumer_id", "promotion_id", "occurred_at", "source_id"]
         converted = pc.field("kind") == "promotion_conversion"
         return cls(
             promotions=pq.read_table(snapshot.promotions).to_pandas(),

@@ -3,6 +3,7 @@
 Activity is held out by time, one thing per consumer where there are no times, or a whole second site.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -47,16 +48,23 @@ class Split:
         )
 
 
-def read_activity(path: Path) -> pa.Table:
-    """The activity of a Parquet file that models learn from; columns that it lacks are empty."""
-    present = [name for name in COLUMNS if name in pq.ParquetDataset(path).schema.names]
+def read_activity(path: Path, *, also: Sequence[str] = ()) -> pa.Table:
+    """The activity of a Parquet file that models learn from; columns that it lacks are empty.
+
+    Parameters
+    ----------
+    also : sequence of str
+        Columns of text wanted beside those of `COLUMNS`.
+    """
+    wanted = [*COLUMNS, *also]
+    present = [name for name in wanted if name in pq.ParquetDataset(path).schema.names]
     table = pq.read_table(path, columns=present)
     table = table.filter(pc.and_(pc.is_in(table["kind"], pa.array(KINDS)), pc.is_valid(table["item_id"])))
-    for name in COLUMNS:
+    for name in wanted:
         if name not in present:
             type_ = pa.timestamp("us", tz="UTC") if name == "occurred_at" else pa.string()
             table = table.append_column(name, pa.nulls(table.num_rows, type_))
-    return table.select(list(COLUMNS))
+    return table.select(wanted)
 
 
 def target_kind(activity: pa.Table) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from features.errors import SnapshotNotWritten
 from features.interactions import build_interactions
-from features.snapshot import Snapshot, open_snapshot, prune_snapshots, take_snapshot
+from features.snapshot import Snapshot, open_snapshot, take_snapshot
 from storage.activity import append_events
 from storage.consumers import erase, link_identifier
 from storage.database import Connection, Database
@@ -152,21 +152,3 @@ def test_a_full_disk_says_so_and_leaves_the_old_snapshot_whole(filled: Database,
         take_snapshot(filled, tmp_path)
     assert list(tmp_path.iterdir()) == [before.path]
     assert open_snapshot(before.path).manifest == before.manifest
-
-
-def test_old_snapshots_go_unless_a_model_names_them_or_they_are_the_newest(
-    filled: Database, tmp_path: Path
-) -> None:
-    snapshots = [take_snapshot(filled, tmp_path, as_of=AT.replace(hour=hour)) for hour in range(12, 17)]
-    (tmp_path / ".snapshot-crashed").mkdir()
-    (tmp_path / ".snapshot-running").mkdir()
-    os.utime(tmp_path / ".snapshot-crashed", (0, 0))
-    gone = prune_snapshots(tmp_path, named=[snapshots[1].digest], newest=2)
-    kept = [snapshots[place].path.name for place in (1, 3, 4)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".snapshot-running", *kept])
-    assert {path.name for path in gone} == {
-        snapshots[0].path.name,
-        snapshots[2].path.name,
-        ".snapshot-crashed",
-    }
-    assert items(open_snapshot(snapshots[4].path)) == ["1", "2", "3"]

@@ -149,8 +149,8 @@ def test_a_missing_file_is_refused(snapshot: Snapshot) -> None:
 
 def test_another_format_version_is_refused(snapshot: Snapshot) -> None:
     manifest = snapshot.path / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format_version": 2', '"format_version": 3'))
-    with pytest.raises(SnapshotRefused, match="format version 3"):
+    manifest.write_text(manifest.read_text().replace('"format_version": 3', '"format_version": 4'))
+    with pytest.raises(SnapshotRefused, match="format version 4"):
         open_snapshot(snapshot.path)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from features.errors import SnapshotRefused
 from features.snapshot import Snapshot, take_snapshot
 from models.bundle import read_bundle
 from models.errors import BundleRefused
@@ -18,7 +19,7 @@ from storage.database import Database
 from storage.settings import Settings
 from training.compare import compare, results_of
 from training.errors import InvalidProtocol, RegistryUnavailable, UnknownVersion
-from training.pipeline import TrainingReport, train, train_models, train_snapshot
+from training.pipeline import TrainingReport, train, train_again, train_models, train_snapshot
 from training.plan import Plan
 from training.promotion import promote, rollback
 from training.results import find
@@ -114,6 +115,19 @@ def test_the_same_data_and_seed_give_the_same_arrays(
         place = Tracker(settings).download_bundle(report.version, tmp_path / str(number))
         told.append(read_bundle(place).manifest["files"])
     assert told[0] == told[1]
+
+
+def test_a_training_is_repeated_from_the_snapshot_that_its_version_names(
+    trained: dict[str, TrainingReport], settings: Settings
+) -> None:
+    first = trained["als"]
+    (row,) = [row for row in compare(settings) if row.version == first.version]
+    (again,) = train_again(settings, row.data, plans=[Plan("als")])
+    told = [Tracker(settings).version(one.version).tags for one in (first, again)]
+    assert told[0]["snapshot_digest"] == told[1]["snapshot_digest"]
+    assert (again.ndcg_at_10, again.low, again.high) == (first.ndcg_at_10, first.low, first.high)
+    with pytest.raises(SnapshotRefused, match=f"0 snapshots in .* 'abc'; there are: .*{row.data}"):
+        train_again(settings, "abc", plans=[Plan("als")])
 
 
 def test_promote_places_the_bundle_moves_the_alias_and_writes_the_log(
