@@ -1,5 +1,7 @@
 """The reference names every command, option, setting and HTTP call there is."""
 
+import doctest
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,14 @@ from storage.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+
+
+WITH_EXAMPLES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for folder in ("storage", "features", "models", "training", "serving")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if ">>> " in path.read_text()
+]
 
 
 def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -79,3 +89,10 @@ def test_every_http_call_is_in_the_reference() -> None:
     named = set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /v1[^`]*)`", REFERENCE))
     assert calls <= named, f"not in docs/reference.md: {sorted(calls - named)}"
     assert named - calls <= {"GET /v1/openapi.json"}
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_the_examples_in_docstrings_hold(name: str) -> None:
+    done = doctest.testmod(importlib.import_module(name))
+    assert done.attempted > 0
+    assert done.failed == 0
