@@ -19,8 +19,8 @@ STANDS_ON = {
 }
 
 DOORS = {
-    "implicit": {"models/als.py", "training/references.py"},
-    "irspack": {"training/references.py"},
+    "implicit": {"models/als.py"},
+    "irspack": {"models/ials.py"},
     "mlflow": {"training/tracking.py", "serving/champion.py"},
     "bentoml": {"serving/service.py"},
     "ibis": {"features/cells.py"},

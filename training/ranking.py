@@ -10,8 +10,8 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from features.interactions import Interactions
-from models.als import FittedAls
 from models.errors import EmptyHistory
+from models.factors import FittedFactors
 from models.popularity import FittedPopularity
 from models.recommender import FittedRecommender
 from training.metrics import top_ranked
@@ -96,8 +96,8 @@ def rank(
 
 def score_model(model: FittedRecommender, interactions: Interactions) -> Score:
     """How a model scores, from each consumer's row as serving would see it."""
-    if isinstance(model, FittedAls):
-        return _score_als(model, interactions)
+    if isinstance(model, FittedFactors):
+        return _score_fold_ins(model, interactions)
     if isinstance(model, FittedPopularity):
         return lambda rows, site: np.tile(model.prior[site], (len(rows), 1))
 
@@ -118,7 +118,7 @@ def score_factors(consumers: NDArray[np.float32], items: NDArray[np.float32]) ->
     return lambda rows, site: np.asarray(consumers[rows] @ items[site].T, dtype=np.float32)
 
 
-def _score_als(model: FittedAls, interactions: Interactions) -> Score:
+def _score_fold_ins(model: FittedFactors, interactions: Interactions) -> Score:
     def score(rows: NDArray[np.int64], site: slice) -> NDArray[np.float32]:
         consumers = np.full((len(rows), model.item_factors.shape[1]), np.nan, dtype=np.float32)
         for place, row in enumerate(rows):

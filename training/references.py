@@ -1,10 +1,9 @@
-"""Six fixed lines that any model can be held against: the only module that knows `irspack`.
+"""Six fixed lines that any model can be held against.
 
 The libraries as they are, on the same cells and with the same parameters for every data set. A purchase
 counts 1, a look into a product .3, a page viewed .1; popularity counts consumers.
 """
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,9 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
 from features.interactions import Interactions
+from models.als import train_als
+from models.ials import train_ials
 from models.recommender import require_array
 from training.ranking import Score, score_factors
 
@@ -64,34 +64,18 @@ def count_consumers(cells: sparse.csr_matrix) -> NDArray[np.float32]:
 
 def _implicit(**parameters: Any) -> Callable[[sparse.csr_matrix, Progress], Score]:
     def fit(cells: sparse.csr_matrix, progress: Progress) -> Score:
-        from implicit.cpu.als import AlternatingLeastSquares
-
-        with threadpool_limits(limits=1, user_api="blas"):
-            solver = AlternatingLeastSquares(**parameters, iterations=EPOCHS, random_state=SEED)
-            solver.fit(
-                cells,
-                show_progress=False,
-                callback=lambda epoch, _elapsed, _loss: progress(epoch + 1, EPOCHS),
-            )
-        return _from_factors(solver.user_factors, solver.item_factors)
+        return _from_factors(
+            *train_als(cells, iterations=EPOCHS, random_state=SEED, progress=progress, **parameters)
+        )
 
     return fit
 
 
 def _irspack(**parameters: Any) -> Callable[[sparse.csr_matrix, Progress], Score]:
     def fit(cells: sparse.csr_matrix, progress: Progress) -> Score:
-        with warnings.catch_warnings():
-            # irspack 0.5.2 declares its pydantic models in the way of pydantic 1.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            from irspack.recommenders.ials import IALSRecommender
-
-        with threadpool_limits(limits=1, user_api="blas"):
-            solver = IALSRecommender(cells, train_epochs=EPOCHS, random_seed=SEED, **parameters)
-            solver.start_learning()
-            for epoch in range(EPOCHS):
-                solver.run_epoch()
-                progress(epoch + 1, EPOCHS)
-        return _from_factors(solver.get_user_embedding(), solver.get_item_embedding())
+        return _from_factors(
+            *train_ials(cells, train_epochs=EPOCHS, random_seed=SEED, progress=progress, **parameters)
+        )
 
     return fit
 

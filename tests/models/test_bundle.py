@@ -217,9 +217,13 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda b: replace(
             b,
             "model.safetensors",
-            arrays(item_factors=np.ones((3, 4), np.float32), more=np.ones(1, np.float32)),
+            arrays(item_factors=np.eye(3, 4, dtype=np.float32), more=np.ones(1, np.float32)),
         ),
         "surprising arrays: more",
+    ),
+    "factors askew": (
+        lambda b: replace(b, "model.safetensors", arrays(item_factors=np.ones((3, 4), np.float32))),
+        "not in its principal axes",
     ),
     "NaN": (
         lambda b: replace(

@@ -19,12 +19,14 @@ from features.weights import KINDS, InteractionWeights
 from models.als import Als, FittedAls
 from models.bundle import MODEL_KINDS, read_bundle, write_bundle
 from models.errors import EmptyHistory, InvalidModel
+from models.ials import Ials
 from models.pooling import Pooling
 from models.popularity import FittedPopularity, Popularity
 from models.recommender import FittedRecommender, Recommender
 
 RECOMMENDERS: dict[str, Callable[[], Recommender]] = {
     "als": lambda: Als(factors=4, regularization=0.1, iterations=12),
+    "ials": lambda: Ials(factors=4, iterations=12),
     "popularity": Popularity,
 }
 N_CONSUMERS, N_ITEMS = 12, 10

@@ -9,6 +9,7 @@ from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.als import Als, FittedAls
 from models.errors import InvalidModel
+from models.factors import principal_axes
 from models.pooling import Pooling
 from models.projection import Projection
 
@@ -121,7 +122,7 @@ def test_thousands_of_promotions_of_all_sizes_pool_as_each_alone(pooling: Poolin
 def test_what_the_history_gave_to_a_promotion_sums_to_its_score(kind: str) -> None:
     generator = np.random.default_rng(5)
     factors = generator.standard_normal((5, 3)).astype(np.float32)
-    model = FittedAls(ITEMS, WEIGHTS, factors, Als(factors=3, regularization=1))
+    model = FittedAls(ITEMS, WEIGHTS, principal_axes(factors), Als(factors=3, regularization=1))
     made = projection(Pooling(kind, top=2, overlap=0.3))  # type: ignore[arg-type]
     history = purchases([0, 2, 4])
     scores = model.score(history)

@@ -1,0 +1,204 @@
+"""What ALS and iALS share once they are fitted: item factors, and the closed-form user step on a history.
+
+A consumer is never kept: x = (s·YᵀY + Yᵤᵀ W Yᵤ + λ I)⁻¹ Yᵤᵀ b, where Yᵤ are the factors of the items of the
+history. How s, W, b and λ come from the history is what the two differ in. The factors lie in their principal
+axes, so that YᵀY is diagonal and the step costs what the history is long, hardly what the factors are many
+(Woodbury: the matrix to invert has the smaller of both sizes).
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from features.history import HistoryVector
+from features.ids import ItemIds
+from features.weights import InteractionWeights
+from models.errors import InvalidModel
+from models.recommender import require_array, usable_history
+
+_SKEW = 1e-3
+
+
+class FactorParameters(Protocol):
+    """What the unfitted model is made with: a frozen dataclass that has `factors`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def factors(self) -> int: ...
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class UserStep:
+    """The terms of the user step for one history of n items.
+
+    Attributes
+    ----------
+    scale, ridge : float
+        s and λ.
+    weight, target : float32[n]
+        The diagonal of W, never negative, and b.
+    """
+
+    scale: float
+    ridge: float
+    weight: NDArray[np.float32]
+    target: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedFactors:
+    """Scores items by xᵀyⱼ, where x is made from the history of the moment.
+
+    Attributes
+    ----------
+    item_factors : float32[n_items, factors]
+        Y, in principal axes: see `principal_axes`.
+    made_with : FactorParameters
+        The parameters it was fitted with.
+    """
+
+    kind: ClassVar[str]
+    made_by: ClassVar[type]
+    items: ItemIds
+    weights: InteractionWeights
+    item_factors: NDArray[np.float32]
+    made_with: Any
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.items!r}, {self.made_with.factors} factors)"
+
+    @abstractmethod
+    def user_step(self, confidence: NDArray[np.float32]) -> UserStep:
+        """The terms of the user step, from the confidences > 0 of a history, float32[n]."""
+
+    @cached_property
+    def prior(self) -> NDArray[np.float32]:
+        """Zeros, float32[n_items]: without a history factors have nothing to say."""
+        return np.zeros(len(self.items), dtype=np.float32)
+
+    @cached_property
+    def spectrum(self) -> NDArray[np.float32]:
+        """The diagonal of YᵀY, float32[factors].
+
+        Raises
+        ------
+        InvalidModel
+            When YᵀY is not diagonal, or too great for float32.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram = self.item_factors.T @ self.item_factors
+        if not np.isfinite(gram).all():
+            raise InvalidModel("array 'item_factors' holds values too great to score with")
+        diagonal = np.diag(gram).copy()
+        skew = np.abs(gram - np.diag(diagonal)).max(initial=0.0)
+        if skew > _SKEW * diagonal.max(initial=0.0):
+            raise InvalidModel(f"array 'item_factors' is not in its principal axes (off by {skew:.3g})")
+        return np.asarray(diagonal, dtype=np.float32)
+
+    def fold_in(self, history: HistoryVector) -> NDArray[np.float32]:
+        """The consumer's vector x, float32[factors]."""
+        _, seen, step = self._terms(history)
+        return self._solve(seen, step, step.target @ seen)
+
+    def score(self, history: HistoryVector) -> NDArray[np.float32]:
+        """xᵀyⱼ for every item j, float32[n_items]."""
+        return self.item_factors @ self.fold_in(history)
+
+    def explain(
+        self,
+        history: HistoryVector,
+        item_index: int | NDArray[np.int32],
+        item_weight: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """bᵢ · yⱼᵀ A⁻¹ yᵢ for every entry i of the history, float32[n]; they sum to the score of j."""
+        places, seen, step = self._terms(history)
+        wanted = self.item_factors[item_index]
+        if wanted.ndim == 2:
+            wanted = wanted.sum(axis=0) if item_weight is None else item_weight @ wanted
+        given = np.zeros(len(history), dtype=np.float32)
+        given[places] = step.target * (seen @ self._solve(seen, step, wanted))
+        return given
+
+    def _terms(self, history: HistoryVector) -> tuple[NDArray[np.intp], NDArray[np.float32], UserStep]:
+        places, confidence = usable_history(history, self.weights, n_items=len(self.items))
+        seen = self.item_factors[history.item_index[places]]
+        return places, seen, self.user_step(confidence[places])
+
+    def _solve(
+        self, seen: NDArray[np.float32], step: UserStep, right: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        diagonal = np.float32(step.scale) * self.spectrum + np.float32(step.ridge)
+        if len(seen) >= len(diagonal):
+            system = np.asarray((seen.T * step.weight) @ seen, dtype=np.float32)
+            system.flat[:: len(system) + 1] += diagonal
+            return _solved(system, right)
+        # (D + Yᵤᵀ W Yᵤ)⁻¹ r = D⁻¹ (r − Zᵀ (I + Z D⁻¹ Zᵀ)⁻¹ Z D⁻¹ r) with Z = W^½ Yᵤ.
+        root = np.sqrt(step.weight)[:, np.newaxis] * seen
+        spread = root / diagonal
+        inner = spread @ root.T
+        inner.flat[:: len(inner) + 1] += 1
+        return np.asarray(right / diagonal - _solved(inner, spread @ right) @ spread, dtype=np.float32)
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the unfitted model."""
+        return asdict(self.made_with)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """`item_factors`, float32[n_items, factors]."""
+        return {"item_factors": self.item_factors}
+
+    @classmethod
+    def from_arrays(
+        cls,
+        items: ItemIds,
+        weights: InteractionWeights,
+        *,
+        arrays: Mapping[str, NDArray[Any]],
+        parameters: Mapping[str, Any],
+    ) -> Self:
+        """Make it from `item_factors` and the parameters of the unfitted model."""
+        known = {field.name for field in fields(cls.made_by)}
+        if set(parameters) != known:
+            raise InvalidModel(f"parameters {sorted(parameters)}; expected {sorted(known)}")
+        made_with = cls.made_by(**parameters)
+        shape = (len(items), made_with.factors)
+        model = cls(items, weights, require_array(arrays, "item_factors", shape=shape), made_with)
+        # Computed and checked before anybody is served.
+        _ = model.spectrum
+        return model
+
+
+def principal_axes(factors: NDArray[Any]) -> NDArray[np.float32]:
+    """Turn factors so that YᵀY is diagonal, float[n_items, factors] → float32[n_items, factors].
+
+    Scores do not change by that: (Y Q)(Y Q)ᵀ = Y Yᵀ for every rotation Q.
+    """
+    exact = factors.astype(np.float64)
+    _, rotation = np.linalg.eigh(exact.T @ exact)
+    return np.ascontiguousarray(exact @ rotation[:, ::-1], dtype=np.float32)
+
+
+def require_numbers(made_with: Any, *, whole: Mapping[str, int], positive: tuple[str, ...]) -> None:
+    """Refuse parameters that make no sense: whole numbers below their least, others not above 0."""
+    for name, least in whole.items():
+        value = getattr(made_with, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InvalidModel(f"{name}={value!r}: give a whole number of {least} or more")
+    for name in positive:
+        value = getattr(made_with, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
+            raise InvalidModel(f"{name}={value!r}: give a number above 0 and below 1e12")
+
+
+def _solved(system: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+    _, solution, info = lapack.sposv(system, right, lower=True)
+    if info != 0:
+        raise InvalidModel(f"the user step has no solution (LAPACK info {info}); raise the regularization")
+    return np.asarray(solution, dtype=np.float32)

@@ -1,0 +1,135 @@
+"""iALS: frequency-scaled regularization and a small weight for what was not observed.
+
+The only module that knows `irspack`. Rendle, Krichene, Zhang, Koren: Revisiting the Performance of iALS on
+Item Recommendation Benchmarks (2021).
+"""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from features.interactions import Interactions
+from models.errors import InvalidModel
+from models.factors import FittedFactors, UserStep, principal_axes, require_numbers
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ials:
+    """Learns item factors by minimizing, over consumers u and items i,
+
+    Σ_seen rᵤᵢ (xᵤᵀyᵢ − 1)² + α₀ Σ_all (xᵤᵀyᵢ)²
+    + λ (Σᵤ (nᵤ + α₀ n_items)^ν |xᵤ|² + Σᵢ (nᵢ + α₀ n_consumers)^ν |yᵢ|²)
+
+    where r is what `InteractionWeights` makes of the events and n counts what was seen.
+
+    Parameters
+    ----------
+    factors : int
+        Length of a vector.
+    unobserved : float
+        α₀, beside the r of what was seen.
+    regularization : float
+        λ.
+    frequency : float
+        ν: 1 regularizes what occurs often the more, 0 everything alike.
+    iterations : int
+        Pairs of user and item steps.
+    random_state : int
+        Seed of the first factors.
+    """
+
+    factors: int = 128
+    unobserved: float = 0.1
+    regularization: float = 0.003
+    frequency: float = 1.0
+    iterations: int = 16
+    random_state: int = 0
+
+    def __post_init__(self) -> None:
+        require_numbers(
+            self,
+            whole={"factors": 1, "iterations": 1, "random_state": 0},
+            positive=("unobserved", "regularization"),
+        )
+        if isinstance(self.frequency, bool) or not 0 <= self.frequency <= 2:
+            raise InvalidModel(f"frequency={self.frequency!r}: give a number from 0 to 2")
+
+    def fit(self, interactions: Interactions, *, progress: Progress | None = None) -> "FittedIals":
+        """Learn from interactions.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Told (iterations done, iterations) after each one.
+        """
+        started = time.perf_counter()
+        cells = interactions.confidence()
+        _, factors = train_ials(
+            cells,
+            n_components=self.factors,
+            alpha0=self.unobserved,
+            reg=self.regularization,
+            nu=self.frequency,
+            train_epochs=self.iterations,
+            random_seed=self.random_state,
+            progress=progress,
+        )
+        logger.info(
+            "iALS fitted: %d × %d, %d cells, %d factors, %.1f s",
+            *cells.shape,
+            cells.nnz,
+            self.factors,
+            time.perf_counter() - started,
+        )
+        return FittedIals(interactions.items, interactions.weights, principal_axes(factors), self)
+
+
+class FittedIals(FittedFactors):
+    """x = (α₀YᵀY + Yᵤᵀ R Yᵤ + λ (n + α₀ n_items)^ν I)⁻¹ Yᵤᵀ r for a history of n items."""
+
+    kind: ClassVar[str] = "ials"
+    made_by: ClassVar[type] = Ials
+
+    def user_step(self, confidence: NDArray[np.float32]) -> UserStep:
+        """Every item weighs α₀, those of the history r more; the ridge grows with the history."""
+        with_ = self.made_with
+        frequency = len(confidence) + with_.unobserved * len(self.items)
+        return UserStep(
+            scale=with_.unobserved,
+            ridge=with_.regularization * frequency**with_.frequency,
+            weight=confidence,
+            target=confidence,
+        )
+
+
+def train_ials(
+    cells: sparse.csr_matrix, *, train_epochs: int, progress: Progress | None = None, **parameters: Any
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """irspack's iALS as it is: factors of consumers and items, float32[n, n_components] each."""
+    with warnings.catch_warnings():
+        # irspack 0.5.2 declares its pydantic models in the way of pydantic 1.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from irspack.recommenders.ials import IALSRecommender
+
+    # BLAS threads compete with irspack's own and sum in another order from run to run.
+    with threadpool_limits(limits=1, user_api="blas"):
+        solver = IALSRecommender(cells, train_epochs=train_epochs, **parameters)
+        solver.start_learning()
+        for epoch in range(train_epochs):
+            solver.run_epoch()
+            if progress is not None:
+                progress(epoch + 1, train_epochs)
+    consumers, items = solver.get_user_embedding(), solver.get_item_embedding()
+    return np.asarray(consumers, dtype=np.float32), np.asarray(items, dtype=np.float32)
