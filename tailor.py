@@ -489,7 +489,7 @@ def champions(as_json: AsJson = False) -> None:
 def benchmark(
     folder: Annotated[Path, typer.Argument(help="Holds dataset.json, train.parquet and test.parquet.")],
     model: Annotated[str, typer.Option(help="als or popularity")] = "als",
-    references: Annotated[
+    with_references: Annotated[
         bool,
         typer.Option("--references", help="Also fixed models of other libraries, on the same data."),
     ] = False,
@@ -501,12 +501,17 @@ def benchmark(
     """Train on a data set of yours, rank its test rows, and print our figures beside the published ones."""
     from training.benchmark import run_benchmark
     from training.predictions import check_output
+    from training.references import references
 
     if json_file is not None:
         check_output(json_file, endings=[".json"])
     with _progress() as progress:
         report = run_benchmark(
-            folder, model=model, with_references=references, predictions=predictions, progress=progress
+            folder,
+            model=model,
+            beside=references() if with_references else (),
+            predictions=predictions,
+            progress=progress,
         )
     _print_benchmark(report)
     if json_file is not None:

@@ -1,7 +1,7 @@
 """Train on a folder's train, rank its test, and stand beside the figures of others."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from training.memory import PeakMemory
 from training.metrics import Interval, Rankings, bootstrap_intervals
 from training.predictions import Predictions, write_predictions
 from training.ranking import Query, Score, group_rows, rank, score_model
-from training.references import Reference, count_consumers, references, weigh
+from training.references import Reference, count_consumers, weigh
 from training.results import POPULARITY
 
 N_RESAMPLES: Final = 200
@@ -92,7 +92,7 @@ def run_benchmark(
     path: Path,
     *,
     model: str = "als",
-    with_references: bool = False,
+    beside: Iterable[Reference] = (),
     predictions: Path | None = None,
     random_state: int = 42,
     progress: Progress = lambda _stage, _done, _total: None,
@@ -101,6 +101,8 @@ def run_benchmark(
 
     Parameters
     ----------
+    beside : iterable of Reference
+        Other people's models to measure on the same data, such as `training.references.references()`.
     predictions : Path, optional
         Write the model's rankings there: Parquet or CSV.
 
@@ -119,7 +121,7 @@ def run_benchmark(
         folder = open_folder(path)
         bench = _Bench(folder, progress)
         lines = [bench.ours(model, random_state=random_state, sink=sink), bench.popularity()]
-        lines += [bench.reference(one) for one in references()] if with_references else []
+        lines += [bench.reference(one) for one in beside]
     questions, interactions = bench.questions, bench.interactions
     return BenchmarkReport(
         name=folder.name,

@@ -200,7 +200,7 @@ def test_references_are_the_six_lines_and_beat_chance_where_tastes_are_plain(tmp
     folder = write_folder(tmp_path / "f", train=table(kept), test=table(held_out), metrics=["recall@5"])
     told: list[str] = []
     report = run_benchmark(
-        folder, with_references=True, progress=lambda stage, _done, _total: told.append(stage)
+        folder, beside=references(), progress=lambda stage, _done, _total: told.append(stage)
     )
     lines = [one for one in report.lines if one.origin == "reference"]
     assert [one.model for one in lines] == ["popularity", *(one.name for one in references())]
