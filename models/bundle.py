@@ -31,6 +31,7 @@ from models.folder import (
     to_safetensors,
     write_whole,
 )
+from models.graph import FittedGraph
 from models.ials import FittedIals
 from models.pooling import Pooling
 from models.popularity import FittedPopularity
@@ -40,6 +41,7 @@ FORMAT_VERSION: Final = 1
 
 MODEL_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
     FittedAls.kind: FittedAls,
+    FittedGraph.kind: FittedGraph,
     FittedIals.kind: FittedIals,
     FittedPopularity.kind: FittedPopularity,
 }

@@ -1,0 +1,126 @@
+"""What the linear item-item models share once fitted: the items that each item of a history speaks for.
+
+score_j = Σᵢ xᵢ · Wᵢⱼ over the items i of the history, x = r^power with r the confidence. W is sparse: the
+strongest weights of each row are kept, so that a decision costs what the history is long.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from features.history import HistoryVector
+from features.ids import ItemIds
+from features.weights import InteractionWeights
+from models.errors import InvalidModel
+from models.recommender import require_array, usable_history
+
+
+@dataclass(frozen=True, eq=False)
+class FittedItemItem:
+    """Scores items by what the history's items say of them.
+
+    Attributes
+    ----------
+    matrix : csr float32[n_items, n_items]
+        W: a row for each item of a history, a column for each item scored.
+    made_with : dataclass
+        The parameters it was fitted with; has `power`.
+    """
+
+    kind: ClassVar[str]
+    made_by: ClassVar[type]
+    items: ItemIds
+    weights: InteractionWeights
+    matrix: sparse.csr_matrix
+    made_with: Any
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.items!r}, {self.matrix.nnz} weights)"
+
+    @cached_property
+    def prior(self) -> NDArray[np.float32]:
+        """Zeros, float32[n_items]: without a history nothing speaks for an item."""
+        return np.zeros(len(self.items), dtype=np.float32)
+
+    def score(self, history: HistoryVector) -> NDArray[np.float32]:
+        """Σᵢ xᵢ · Wᵢⱼ for every item j, float32[n_items]."""
+        places, x = self._evidence(history)
+        return np.asarray(x @ self.matrix[history.item_index[places]], dtype=np.float32)
+
+    def explain(
+        self,
+        history: HistoryVector,
+        item_index: int | NDArray[np.int32],
+        item_weight: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """xᵢ · Wᵢⱼ for every entry i of the history, float32[n]."""
+        places, x = self._evidence(history)
+        wanted = np.atleast_1d(np.asarray(item_index))
+        weight = np.ones(len(wanted), dtype=np.float32) if item_weight is None else item_weight
+        spoken_for = self.matrix[history.item_index[places]][:, wanted] @ weight
+        given = np.zeros(len(history), dtype=np.float32)
+        given[places] = x * spoken_for
+        return given
+
+    def _evidence(self, history: HistoryVector) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        places, confidence = usable_history(history, self.weights, n_items=len(self.items))
+        return places, raised(confidence[places], self.made_with.power)
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the unfitted model."""
+        return asdict(self.made_with)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The matrix row by row: `row_ends` int64[n_items], `columns` int32[n], `values` float32[n]."""
+        return {
+            "row_ends": self.matrix.indptr[1:].astype(np.int64),
+            "columns": self.matrix.indices.astype(np.int32),
+            "values": self.matrix.data,
+        }
+
+    @classmethod
+    def from_arrays(
+        cls,
+        items: ItemIds,
+        weights: InteractionWeights,
+        *,
+        arrays: Mapping[str, NDArray[Any]],
+        parameters: Mapping[str, Any],
+    ) -> Self:
+        """Make it from what `arrays` and `parameters` gave."""
+        known = {field.name for field in fields(cls.made_by)}
+        if set(parameters) != known:
+            raise InvalidModel(f"parameters {sorted(parameters)}; expected {sorted(known)}")
+        n_items = len(items)
+        values = require_array(arrays, "values", shape=(None,))
+        columns = require_array(arrays, "columns", shape=(len(values),), dtype=np.int32)
+        row_ends = require_array(arrays, "row_ends", shape=(n_items,), dtype=np.int64)
+        indptr = np.concatenate([[0], row_ends])
+        if (np.diff(indptr) < 0).any() or indptr[-1] != len(values):
+            raise InvalidModel(f"array 'row_ends' does not divide {len(values)} values into {n_items} rows")
+        if len(columns) and not (columns.min() >= 0 and columns.max() < n_items):
+            raise InvalidModel(f"array 'columns' names columns beyond the {n_items} items")
+        matrix = sparse.csr_matrix((values, columns, indptr), shape=(n_items, n_items))
+        return cls(items, weights, matrix, cls.made_by(**parameters))
+
+
+def raised(confidence: NDArray[Any], power: float) -> NDArray[np.float32]:
+    """x = r^power of confidences r > 0, as float32; power 0 is yes or no."""
+    return np.asarray(confidence.astype(np.float64) ** power, dtype=np.float32)
+
+
+def strongest(rows: NDArray[np.float32], n_kept: int) -> sparse.csr_matrix:
+    """Keep the `n_kept` greatest of each row by size, float32[n, m] → csr float32[n, m], indices sorted."""
+    n_kept = min(n_kept, rows.shape[1])
+    columns = np.argpartition(-np.abs(rows), n_kept - 1, axis=1)[:, :n_kept]
+    columns.sort(axis=1)
+    values = np.take_along_axis(rows, columns, axis=1)
+    indptr = np.arange(0, rows.shape[0] * n_kept + 1, n_kept)
+    kept = sparse.csr_matrix((values.ravel(), columns.ravel().astype(np.int32), indptr), shape=rows.shape)
+    kept.eliminate_zeros()
+    return kept

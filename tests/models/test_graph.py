@@ -1,0 +1,68 @@
+"""The graph filter beside the formula in dense numpy."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from features.ids import ConsumerIds, ItemIds
+from features.interactions import Interactions
+from features.weights import KINDS, InteractionWeights
+from models.errors import InvalidModel
+from models.graph import Graph
+from models.item_item import strongest
+
+N_CONSUMERS, N_ITEMS = 60, 25
+
+
+@pytest.fixture(scope="module")
+def interactions() -> Interactions:
+    generator = np.random.default_rng(2)
+    cells = sparse.random(N_CONSUMERS, N_ITEMS, density=0.2, format="csr", rng=generator, dtype=np.float32)
+    return Interactions(
+        consumers=ConsumerIds(f"c{row:02}" for row in range(N_CONSUMERS)),
+        items=ItemIds({"site": [f"i{column:02}" for column in range(N_ITEMS)]}),
+        by_kind={kind: sparse.csr_matrix(cells * (kind == "purchase")) for kind in KINDS},
+        as_of=None,
+        weights=InteractionWeights(),
+    )
+
+
+@pytest.mark.parametrize("exponents", [(0.7, 0.5, 0.3, 1.0), (1.0, 0.0, 1.0, 0.5)], ids=str)
+def test_the_weights_are_the_formulas(
+    interactions: Interactions, exponents: tuple[float, float, float, float]
+) -> None:
+    consumer, of_history, target, power = exponents
+    x = interactions.confidence().toarray().astype(np.float64) ** power
+    x[interactions.confidence().toarray() == 0] = 0
+    per_consumer, per_item = np.maximum((x > 0).sum(axis=1), 1), np.maximum((x > 0).sum(axis=0), 1)
+    expected = x.T @ (x / per_consumer[:, None] ** consumer) / per_item**target
+    expected /= per_item[:, None] ** of_history
+    np.fill_diagonal(expected, 0)
+    model = Graph(consumer, of_history, target, power, kept=N_ITEMS).fit(interactions)
+    np.testing.assert_allclose(model.matrix.toarray(), expected, rtol=1e-5)
+    history = interactions.row(3)
+    raised = history.confidence(model.weights).astype(np.float64) ** power
+    assert model.score(history) == pytest.approx(raised @ expected[history.item_index], rel=1e-4)
+
+
+def test_only_the_strongest_weights_of_a_row_are_kept(interactions: Interactions) -> None:
+    everything = Graph(kept=N_ITEMS).fit(interactions).matrix.toarray()
+    few = Graph(kept=3).fit(interactions).matrix.toarray()
+    for whole, kept in zip(everything, few, strict=True):
+        best = np.argsort(-whole)[:3]
+        assert set(np.flatnonzero(kept)) <= set(best)
+        np.testing.assert_array_equal(kept[best], whole[best])
+
+
+def test_the_strongest_are_those_of_the_greatest_size() -> None:
+    kept = strongest(np.array([[1, -3, 2, 0], [0, 0, 0, 5]], dtype=np.float32), 2)
+    np.testing.assert_array_equal(kept.toarray(), [[0, -3, 2, 0], [0, 0, 0, 5]])
+    assert kept.nnz == 3
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"kept": 0}, {"target": -1}, {"consumer": 3}, {"power": True}], ids=str
+)
+def test_parameters_that_make_no_sense_are_refused(parameters: dict) -> None:
+    with pytest.raises(InvalidModel, match=next(iter(parameters))):
+        Graph(**parameters)
