@@ -36,6 +36,7 @@ from models.ials import FittedIals
 from models.pooling import Pooling
 from models.popularity import FittedPopularity
 from models.recommender import FittedRecommender
+from models.ridge import FittedRidge
 
 FORMAT_VERSION: Final = 1
 
@@ -44,6 +45,7 @@ MODEL_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
     FittedGraph.kind: FittedGraph,
     FittedIals.kind: FittedIals,
     FittedPopularity.kind: FittedPopularity,
+    FittedRidge.kind: FittedRidge,
 }
 
 _MANIFEST = "manifest.json"

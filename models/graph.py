@@ -15,6 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from features.interactions import Interactions
+from features.weights import KINDS
 from models.errors import InvalidModel
 from models.factors import require_numbers
 from models.item_item import FittedItemItem, raised, strongest
@@ -92,7 +93,8 @@ class Graph:
             matrix.nnz,
             time.perf_counter() - started,
         )
-        return FittedGraph(interactions.items, interactions.weights, matrix, self)
+        nothing = np.zeros((len(KINDS), n_items), dtype=np.float32)
+        return FittedGraph(interactions.items, interactions.weights, matrix, nothing, self)
 
 
 class FittedGraph(FittedItemItem):

@@ -1,7 +1,10 @@
 """What the linear item-item models share once fitted: the items that each item of a history speaks for.
 
-score_j = Σᵢ xᵢ · Wᵢⱼ over the items i of the history, x = r^power with r the confidence. W is sparse: the
-strongest weights of each row are kept, so that a decision costs what the history is long.
+score_j = c · (Σᵢ rᵢ^power · Wᵢⱼ + Σₖ ownₖⱼ · wₖ · hₖⱼ) over the items i of the history.
+
+r is their confidence, hₖⱼ what the history holds of kind k on j itself, wₖ that kind's weight, and c a factor
+for the whole history. W has no diagonal and is sparse: the strongest weights of each row are kept, so that a
+decision costs what the history is long.
 """
 
 from collections.abc import Mapping
@@ -15,7 +18,7 @@ from scipy import sparse
 
 from features.history import HistoryVector
 from features.ids import ItemIds
-from features.weights import InteractionWeights
+from features.weights import KINDS, InteractionWeights
 from models.errors import InvalidModel
 from models.recommender import require_array, usable_history
 
@@ -28,6 +31,8 @@ class FittedItemItem:
     ----------
     matrix : csr float32[n_items, n_items]
         W: a row for each item of a history, a column for each item scored.
+    own : float32[n_kinds, n_items]
+        What activity with an item says of that item itself.
     made_with : dataclass
         The parameters it was fitted with; has `power`.
     """
@@ -37,10 +42,15 @@ class FittedItemItem:
     items: ItemIds
     weights: InteractionWeights
     matrix: sparse.csr_matrix
+    own: NDArray[np.float32]
     made_with: Any
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.items!r}, {self.matrix.nnz} weights)"
+
+    def scale(self, confidence: NDArray[np.float32]) -> float:  # noqa: ARG002 - for those that scale
+        """The factor c, from the confidences > 0 of a history, float32[n]."""
+        return 1.0
 
     @cached_property
     def prior(self) -> NDArray[np.float32]:
@@ -48,9 +58,11 @@ class FittedItemItem:
         return np.zeros(len(self.items), dtype=np.float32)
 
     def score(self, history: HistoryVector) -> NDArray[np.float32]:
-        """Σᵢ xᵢ · Wᵢⱼ for every item j, float32[n_items]."""
-        places, x = self._evidence(history)
-        return np.asarray(x @ self.matrix[history.item_index[places]], dtype=np.float32)
+        """The score of every item, float32[n_items]."""
+        index, x, own = self._evidence(history)
+        scores = np.asarray(x @ self.matrix[index], dtype=np.float32)
+        scores[index] += own
+        return scores
 
     def explain(
         self,
@@ -58,26 +70,35 @@ class FittedItemItem:
         item_index: int | NDArray[np.int32],
         item_weight: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        """xᵢ · Wᵢⱼ for every entry i of the history, float32[n]."""
-        places, x = self._evidence(history)
-        wanted = np.atleast_1d(np.asarray(item_index))
-        weight = np.ones(len(wanted), dtype=np.float32) if item_weight is None else item_weight
-        spoken_for = self.matrix[history.item_index[places]][:, wanted] @ weight
+        """What every entry i of the history gave, float32[n]."""
+        index, x, own = self._evidence(history)
+        weight = np.zeros(len(self.items), dtype=np.float32)
+        weight[item_index] = 1 if item_weight is None else item_weight
         given = np.zeros(len(history), dtype=np.float32)
-        given[places] = x * spoken_for
+        given[np.searchsorted(history.item_index, index)] = (
+            x * (self.matrix[index] @ weight) + own * weight[index]
+        )
         return given
 
-    def _evidence(self, history: HistoryVector) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    def _evidence(
+        self, history: HistoryVector
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+        """The history's items that count, c · r^power of each, and what it says of itself."""
         places, confidence = usable_history(history, self.weights, n_items=len(self.items))
-        return places, raised(confidence[places], self.made_with.power)
+        index, confidence = history.item_index[places], confidence[places]
+        scale = np.float32(self.scale(confidence))
+        by_kind = self.weights.by_kind.astype(np.float32)[:, np.newaxis] * history.by_kind[:, places]
+        own = scale * (self.own[:, index] * by_kind).sum(axis=0)
+        return index, scale * raised(confidence, self.made_with.power), own
 
     def parameters(self) -> dict[str, Any]:
         """The parameters of the unfitted model."""
         return asdict(self.made_with)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The matrix row by row: `row_ends` int64[n_items], `columns` int32[n], `values` float32[n]."""
+        """`own`, and the matrix row by row: `row_ends` int64[n_items], `columns` int32[n], `values`."""
         return {
+            "own": self.own,
             "row_ends": self.matrix.indptr[1:].astype(np.int64),
             "columns": self.matrix.indices.astype(np.int32),
             "values": self.matrix.data,
@@ -97,6 +118,7 @@ class FittedItemItem:
         if set(parameters) != known:
             raise InvalidModel(f"parameters {sorted(parameters)}; expected {sorted(known)}")
         n_items = len(items)
+        own = require_array(arrays, "own", shape=(len(KINDS), n_items))
         values = require_array(arrays, "values", shape=(None,))
         columns = require_array(arrays, "columns", shape=(len(values),), dtype=np.int32)
         row_ends = require_array(arrays, "row_ends", shape=(n_items,), dtype=np.int64)
@@ -106,7 +128,7 @@ class FittedItemItem:
         if len(columns) and not (columns.min() >= 0 and columns.max() < n_items):
             raise InvalidModel(f"array 'columns' names columns beyond the {n_items} items")
         matrix = sparse.csr_matrix((values, columns, indptr), shape=(n_items, n_items))
-        return cls(items, weights, matrix, cls.made_by(**parameters))
+        return cls(items, weights, matrix, own, cls.made_by(**parameters))
 
 
 def raised(confidence: NDArray[Any], power: float) -> NDArray[np.float32]:

@@ -24,12 +24,14 @@ from models.ials import Ials
 from models.pooling import Pooling
 from models.popularity import FittedPopularity, Popularity
 from models.recommender import FittedRecommender, Recommender
+from models.ridge import Ridge
 
 RECOMMENDERS: dict[str, Callable[[], Recommender]] = {
     "als": lambda: Als(factors=4, regularization=0.1, iterations=12),
     "graph": lambda: Graph(kept=4),
     "ials": lambda: Ials(factors=4, iterations=12),
     "popularity": Popularity,
+    "ridge": lambda: Ridge(regularization=1, own=1, page_view=0.1, kept=4),
 }
 N_CONSUMERS, N_ITEMS = 12, 10
 
