@@ -16,13 +16,14 @@ from scipy import sparse
 from features.errors import NoInteractions
 from features.interactions import Interactions, build_interactions
 from features.weights import InteractionWeights
-from training.benchmark_folder import ID_COLUMNS, BenchmarkFolder, open_folder, read_kind
+from training.benchmark_folder import BenchmarkFolder, open_folder, read_kind
 from training.errors import FolderRefused, InvalidProtocol
 from training.fitting import MODEL_KINDS, Progress, fit
 from training.memory import PeakMemory
 from training.metrics import Interval, Rankings, bootstrap_intervals
 from training.predictions import Predictions, write_predictions
-from training.ranking import Query, Score, group_rows, rank, score_model
+from training.questions import answer, ask, cells_of
+from training.ranking import Score, score_model
 from training.references import Reference, count_consumers, weigh
 from training.results import POPULARITY
 
@@ -75,17 +76,6 @@ class BenchmarkReport:
     n_without_history: int
     wall_s: float
     peak_bytes: int
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Questions:
-    """What is asked, sorted by site and then consumer: one entry per (consumer, site) of test."""
-
-    consumer_ids: list[str]
-    site_ids: list[str]
-    rows: NDArray[np.int64]
-    relevant: sparse.csr_matrix
-    n_relevant: NDArray[np.int64]
 
 
 def run_benchmark(
@@ -146,7 +136,7 @@ class _Bench:
         self.interactions = _read_interactions(folder)
         self.cells = weigh(self.interactions)
         self.masked = _masked(folder, self.interactions)
-        self.questions = _ask(folder, self.interactions)
+        self.questions = ask(folder.test, self.interactions)
         self.crowd = count_consumers(self.cells)
         progress("prepare", 1, 1)
 
@@ -185,18 +175,22 @@ class _Bench:
 
     def _rank(self, score: Score, stage: str, sink: Predictions | None) -> Rankings:
         asked, items = self.questions, self.interactions.items
+
+        def on_block(here: slice, site_id: str, top: NDArray[np.int64]) -> None:
+            if sink is not None:
+                sink.write(asked.consumer_ids[here], site_id, top, items)
+            self.progress(stage, here.stop, len(asked))
+
         depth = max(self.folder.depth, LEAST_DEPTH)
-        top = np.full((len(asked.rows), depth), -1, dtype=np.int32)
-        hits = np.zeros(top.shape, dtype=bool)
-        for site_id, mine in _sites(asked):
-            query = Query(items.site_slice(site_id), asked.rows[mine])
-            for block in rank(score, query, prior=self.crowd, masked=self.masked, depth=depth):
-                here = slice(mine.start + block.start, mine.start + block.start + len(block.top))
-                top[here], hits[here] = block.top, _hits(asked.relevant[here], block.top)
-                if sink is not None:
-                    sink.write(asked.consumer_ids[here], site_id, block.top, items)
-                self.progress(stage, here.stop, len(top))
-        return Rankings(top.astype(np.int64), hits, asked.n_relevant)
+        return answer(
+            score,
+            asked,
+            self.interactions,
+            prior=self.crowd,
+            masked=self.masked,
+            depth=depth,
+            on_block=on_block,
+        )
 
 
 def _nothing_known(rows: NDArray[np.int64], site: slice) -> NDArray[np.float32]:
@@ -221,69 +215,7 @@ def _masked(folder: BenchmarkFolder, interactions: Interactions) -> sparse.csr_m
     if not folder.masked_kinds:
         return None
     kept = pc.is_in(folder.train["kind"], pa.array(sorted(folder.masked_kinds), pa.large_string()))
-    rows, columns, _ = _places(folder.train.filter(kept), interactions)
-    shape = (len(interactions.consumers), len(interactions.items))
-    known = (rows >= 0) & (columns >= 0)
-    return sparse.csr_matrix(
-        (np.ones(known.sum(), dtype=np.int8), (rows[known], columns[known])), shape=shape
-    )
-
-
-def _ask(folder: BenchmarkFolder, interactions: Interactions) -> _Questions:
-    order: Any = [("site_id", "ascending"), ("consumer_id", "ascending"), ("item_id", "ascending")]
-    held_out = folder.test.select(list(ID_COLUMNS)).group_by(list(ID_COLUMNS)).aggregate([]).sort_by(order)
-    rows, columns, pairs = _places(held_out, interactions)
-    mine = group_rows(pairs)
-    starts = [group.start for group in mine]
-    counts = np.array([group.stop - group.start for group in mine], dtype=np.int64)
-    question = np.repeat(np.arange(len(mine)), counts)
-    found = columns >= 0
-    relevant = sparse.csr_matrix(
-        (np.ones(found.sum(), dtype=np.int8), (question[found], columns[found])),
-        shape=(len(mine), len(interactions.items)),
-    )
-    asked: Any = held_out.take(pa.array(starts))
-    return _Questions(
-        asked["consumer_id"].to_pylist(), asked["site_id"].to_pylist(), rows[starts], relevant, counts
-    )
-
-
-def _places(
-    table: pa.Table, interactions: Interactions
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Row, column (-1: unknown) and a number of the (consumer, site) pair for each row of a table."""
-    codes: dict[str, NDArray[np.int64]] = {}
-    words: dict[str, list[str]] = {}
-    for name in ID_COLUMNS:
-        encoded: Any = pc.dictionary_encode(table[name].combine_chunks())
-        codes[name], words[name] = encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
-    known = {consumer_id: row for row, consumer_id in enumerate(interactions.consumers)}
-    rows = np.array([known.get(one, -1) for one in words["consumer_id"]], dtype=np.int64)[
-        codes["consumer_id"]
-    ]
-    items = interactions.items
-    n_words = max(len(words["item_id"]), 1)
-    unique, back = np.unique(codes["site_id"] * n_words + codes["item_id"], return_inverse=True)
-    found = [
-        items.index(words["site_id"][pair // n_words], words["item_id"][pair % n_words])
-        for pair in unique.tolist()
-    ]
-    columns = np.array([-1 if one is None else one for one in found], dtype=np.int64)[back]
-    pairs = codes["site_id"] * max(len(words["consumer_id"]), 1) + codes["consumer_id"]
-    return rows, columns, pairs
-
-
-def _sites(asked: _Questions) -> Iterator[tuple[str, slice]]:
-    numbers = np.unique(np.array(asked.site_ids, dtype=object), return_inverse=True)[1]
-    for mine in group_rows(numbers):
-        yield asked.site_ids[mine.start], mine
-
-
-def _hits(relevant: sparse.csr_matrix, top: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether what was ranked is relevant, bool[n, depth]."""
-    rows = np.repeat(np.arange(len(top)), top.shape[1])
-    found = np.asarray(relevant[rows, np.maximum(top, 0).ravel()]).reshape(top.shape) > 0
-    return np.asarray(found & (top >= 0))
+    return cells_of(folder.train.filter(kept), interactions)
 
 
 def _published(folder: BenchmarkFolder) -> Iterator[Line]:

@@ -19,8 +19,8 @@ from features.weights import KINDS
 from storage.events import ALIASES
 from training.benchmark_metrics import Metric, parse_metric
 from training.errors import FolderRefused, InvalidProtocol
+from training.questions import ID_COLUMNS
 
-ID_COLUMNS: Final = ("consumer_id", "site_id", "item_id")
 COLUMNS: Final = (*ID_COLUMNS, "kind")
 
 _MASKS: Final = {
