@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from features.errors import FeaturesError
 from features.ids import ItemIds
 from features.weights import InteractionWeights
-from models.als import FittedAls
+from models.blend import MEMBER_KINDS, FittedBlend
 from models.errors import BundleRefused, InvalidModel
 from models.folder import (
     fingerprint,
@@ -31,21 +31,16 @@ from models.folder import (
     to_safetensors,
     write_whole,
 )
-from models.graph import FittedGraph
-from models.ials import FittedIals
 from models.pooling import Pooling
 from models.popularity import FittedPopularity
 from models.recommender import FittedRecommender
-from models.ridge import FittedRidge
 
 FORMAT_VERSION: Final = 1
 
 MODEL_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
-    FittedAls.kind: FittedAls,
-    FittedGraph.kind: FittedGraph,
-    FittedIals.kind: FittedIals,
+    **MEMBER_KINDS,
+    FittedBlend.kind: FittedBlend,
     FittedPopularity.kind: FittedPopularity,
-    FittedRidge.kind: FittedRidge,
 }
 
 _MANIFEST = "manifest.json"

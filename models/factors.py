@@ -83,6 +83,10 @@ class FittedFactors:
         """Zeros, float32[n_items]: without a history factors have nothing to say."""
         return np.zeros(len(self.items), dtype=np.float32)
 
+    def base(self, history: HistoryVector) -> NDArray[np.float32]:  # noqa: ARG002 - the contract's
+        """Zeros, as `prior`."""
+        return self.prior
+
     @cached_property
     def spectrum(self) -> NDArray[np.float32]:
         """The diagonal of YᵀY, float32[factors].

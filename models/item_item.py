@@ -57,6 +57,10 @@ class FittedItemItem:
         """Zeros, float32[n_items]: without a history nothing speaks for an item."""
         return np.zeros(len(self.items), dtype=np.float32)
 
+    def base(self, history: HistoryVector) -> NDArray[np.float32]:  # noqa: ARG002 - the contract's
+        """Zeros, as `prior`."""
+        return self.prior
+
     def score(self, history: HistoryVector) -> NDArray[np.float32]:
         """The score of every item, float32[n_items]."""
         index, x, own = self._evidence(history)

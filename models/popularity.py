@@ -49,6 +49,10 @@ class FittedPopularity:
     def __repr__(self) -> str:
         return f"FittedPopularity({self.items!r})"
 
+    def base(self, history: HistoryVector) -> NDArray[np.float32]:  # noqa: ARG002 - the contract's
+        """The prior: all of the score."""
+        return self.prior
+
     def score(self, history: HistoryVector) -> NDArray[np.float32]:
         """The prior, float32[n_items]; an empty history is refused as by any model (take `prior` then)."""
         usable_history(history, self.weights, n_items=len(self.items))

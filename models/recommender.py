@@ -39,6 +39,10 @@ class FittedRecommender(Protocol):
         """What each item scores before any history is known, float32[n_items]."""
         ...
 
+    def base(self, history: HistoryVector) -> NDArray[np.float32]:
+        """What each item scores with this history, but not because of it, float32[n_items]."""
+        ...
+
     def score(self, history: HistoryVector) -> NDArray[np.float32]:
         """Score of every item, float32[n_items], finite.
 
@@ -57,8 +61,8 @@ class FittedRecommender(Protocol):
     ) -> NDArray[np.float32]:
         """What each entry of the history gave to an item's score, float32[n] in the history's order.
 
-        Σ explain(history, j) + prior[j] = score(history)[j]. With several items and their weights w, the same
-        for Σⱼ wⱼ · scoreⱼ: how a promotion is explained through the items it covers.
+        Σ explain(history, j) + base(history)[j] = score(history)[j]. With several items and their weights w,
+        the same for Σⱼ wⱼ · scoreⱼ: how a promotion is explained through the items it covers.
         """
         ...
 

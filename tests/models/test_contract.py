@@ -17,6 +17,7 @@ from features.history import HistoryVector
 from features.interactions import Interactions, build_interactions
 from features.weights import KINDS, InteractionWeights
 from models.als import Als, FittedAls
+from models.blend import Blend, Member
 from models.bundle import MODEL_KINDS, read_bundle, write_bundle
 from models.errors import EmptyHistory, InvalidModel
 from models.graph import Graph
@@ -28,6 +29,9 @@ from models.ridge import Ridge
 
 RECOMMENDERS: dict[str, Callable[[], Recommender]] = {
     "als": lambda: Als(factors=4, regularization=0.1, iterations=12),
+    "blend": lambda: Blend(
+        (Member(Als(factors=2), 0.5, 1, 1, 1), Member(Graph(kept=4), 2.0, 0, 0.5, 1)), popularity=0.3
+    ),
     "graph": lambda: Graph(kept=4),
     "ials": lambda: Ials(factors=4, iterations=12),
     "popularity": Popularity,
@@ -171,7 +175,7 @@ def test_a_history_of_an_item_out_of_range_is_refused(model: FittedRecommender) 
         model.score(history_of((0, 1), (N_ITEMS, 1)))
 
 
-def test_the_explanation_and_the_prior_sum_to_the_score(
+def test_the_explanation_and_the_base_sum_to_the_score(
     model: FittedRecommender, interactions: Interactions
 ) -> None:
     history = interactions.row(5)
@@ -179,7 +183,7 @@ def test_the_explanation_and_the_prior_sum_to_the_score(
     for item_index in range(N_ITEMS):
         given = model.explain(history, item_index)
         assert given.shape == (len(history),)
-        assert given.sum() + model.prior[item_index] == pytest.approx(scores[item_index], abs=1e-5)
+        assert given.sum() + model.base(history)[item_index] == pytest.approx(scores[item_index], abs=1e-5)
 
 
 def test_items_are_explained_together_by_their_weights(
@@ -218,7 +222,7 @@ def test_arrays_of_the_wrong_shape_type_or_value_make_no_model(model: FittedReco
     for name, array in arrays.items():
         other_type = np.float64 if array.dtype == np.float32 else np.int16
         for wrong, reason in (
-            (None, f"no array '{name}'"),
+            (None, f"no array '{name.rpartition('.')[2]}'"),
             (array[:-1], "expected|divide"),
             (array.astype(other_type), f"is {other_type.__name__}"),
             (array[np.newaxis], f"expected {array.dtype}"),

@@ -1,0 +1,274 @@
+"""Several models as one: a weighted sum of their scores, and of popularity, less of it the more is known."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.history import HistoryVector
+from features.ids import ItemIds
+from features.interactions import Interactions
+from features.weights import KINDS, InteractionWeights
+from models.als import FittedAls
+from models.errors import EmptyHistory, InvalidModel
+from models.graph import FittedGraph
+from models.ials import FittedIals
+from models.popularity import Popularity
+from models.recommender import FittedRecommender, Recommender, require_array, usable_history
+from models.ridge import FittedRidge
+
+MEMBER_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
+    kind.kind: kind for kind in (FittedAls, FittedGraph, FittedIals, FittedRidge)
+}
+
+_CROWD = "crowd"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One model of a blend.
+
+    Parameters
+    ----------
+    model : Recommender
+        Unfitted.
+    share : float
+        What its scores are multiplied by.
+    page_view, product_review, purchase : float
+        What one fresh event of each kind counts for this member.
+    """
+
+    model: Recommender
+    share: float
+    page_view: float
+    product_review: float
+    purchase: float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.share, bool) or not 0 < self.share < 1e12:
+            raise InvalidModel(f"share={self.share!r}: give a number above 0 and below 1e12")
+
+    def weights(self, weights: InteractionWeights) -> InteractionWeights:
+        """These weights with the member's own kinds."""
+        return replace(weights, **{kind: getattr(self, kind) for kind in KINDS})
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """Fits every member on the same interactions.
+
+    Parameters
+    ----------
+    members : tuple of Member
+        One or more.
+    popularity : float
+        What the logarithm of an item's popularity is multiplied by, for a consumer without a history.
+    strength : float
+        With so many items in the history popularity counts half.
+    """
+
+    members: tuple[Member, ...]
+    popularity: float = 0.0
+    strength: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise InvalidModel("members=(): give one or more")
+        if isinstance(self.popularity, bool) or not 0 <= self.popularity < 1e12:
+            raise InvalidModel(f"popularity={self.popularity!r}: give a number of 0 or more")
+        if isinstance(self.strength, bool) or not 0 < self.strength < 1e12:
+            raise InvalidModel(f"strength={self.strength!r}: give a number above 0")
+
+    def fit(
+        self, interactions: Interactions, *, progress: Callable[[int, int], None] | None = None
+    ) -> "FittedBlend":
+        """Learn from interactions.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Told (members done, members).
+        """
+        fitted = []
+        for place, member in enumerate(self.members):
+            weighed = replace(interactions, weights=member.weights(interactions.weights))
+            fitted.append(member.model.fit(weighed))
+            if progress is not None:
+                progress(place + 1, len(self.members))
+        return assemble(self, fitted, interactions)
+
+
+def assemble(blend: Blend, fitted: Sequence[FittedRecommender], interactions: Interactions) -> "FittedBlend":
+    """A blend of members that are fitted already, in the order of `blend.members`."""
+    return FittedBlend(
+        interactions.items,
+        interactions.weights,
+        tuple(fitted),
+        tuple(member.share for member in blend.members),
+        crowd_of(interactions),
+        blend.popularity,
+        blend.strength,
+    )
+
+
+def crowd_of(interactions: Interactions) -> NDArray[np.float32]:
+    """ln(1 + n · share) / ln(1 + n), float32[n_items]: popularity among a site's n items, from 0 to 1."""
+    items = interactions.items
+    share = Popularity().fit(interactions).prior.astype(np.float64)
+    crowd = np.zeros(len(items))
+    for site_id in items.site_ids:
+        site = items.site_slice(site_id)
+        n_items = site.stop - site.start
+        crowd[site] = np.log1p(n_items * share[site]) / np.log1p(n_items)
+    return crowd.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedBlend:
+    """Σ share · score of each member + popularity · strength / (strength + n) · crowd, n: items in a history.
+
+    Attributes
+    ----------
+    members : tuple of FittedRecommender
+        Over the same items; each weighs the kinds of a history in its own way.
+    shares : tuple of float
+        In the order of the members.
+    crowd : float32[n_items]
+        See `crowd_of`.
+    popularity, strength : float
+        As in `Blend`.
+    """
+
+    kind: ClassVar[str] = "blend"
+    items: ItemIds
+    weights: InteractionWeights
+    members: tuple[FittedRecommender, ...]
+    shares: tuple[float, ...]
+    crowd: NDArray[np.float32]
+    popularity: float
+    strength: float
+
+    def __repr__(self) -> str:
+        return f"FittedBlend({', '.join(map(repr, self.members))})"
+
+    @cached_property
+    def prior(self) -> NDArray[np.float32]:
+        """Popularity's part before any history is known, float32[n_items]."""
+        return np.float32(self.popularity) * self.crowd
+
+    def base(self, history: HistoryVector) -> NDArray[np.float32]:
+        """Popularity's part with this history, float32[n_items]."""
+        known = self.strength / (self.strength + len(history))
+        return np.asarray(np.float32(known) * self.prior, dtype=np.float32)
+
+    def score(self, history: HistoryVector) -> NDArray[np.float32]:
+        """The weighted sum for every item, float32[n_items]."""
+        usable_history(history, self.weights, n_items=len(self.items))
+        total = self.base(history)
+        for share, member in zip(self.shares, self.members, strict=True):
+            try:
+                total += np.float32(share) * member.score(history)
+            except EmptyHistory:
+                # A member may leave out the only kinds that this consumer has.
+                continue
+        return total
+
+    def explain(
+        self,
+        history: HistoryVector,
+        item_index: int | NDArray[np.int32],
+        item_weight: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """What each entry of the history gave by way of all members, float32[n]."""
+        parts = self.explain_members(history, item_index, item_weight)
+        return np.asarray(np.sum(parts, axis=0), dtype=np.float32)
+
+    def explain_members(
+        self,
+        history: HistoryVector,
+        item_index: int | NDArray[np.int32],
+        item_weight: NDArray[np.float32] | None = None,
+    ) -> list[NDArray[np.float32]]:
+        """What each entry of the history gave by way of each member, float32[n] each."""
+        usable_history(history, self.weights, n_items=len(self.items))
+        parts = []
+        for share, member in zip(self.shares, self.members, strict=True):
+            try:
+                parts.append(np.float32(share) * member.explain(history, item_index, item_weight))
+            except EmptyHistory:
+                parts.append(np.zeros(len(history), dtype=np.float32))
+        return parts
+
+    def parameters(self) -> dict[str, Any]:
+        """The members' kinds, parameters, shares and weights of kinds; popularity's share and strength."""
+        members = [
+            {
+                "kind": member.kind,
+                "share": share,
+                "weights": {kind: getattr(member.weights, kind) for kind in KINDS},
+                "parameters": member.parameters(),
+            }
+            for share, member in zip(self.shares, self.members, strict=True)
+        ]
+        return {"members": members, "popularity": self.popularity, "strength": self.strength}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """`crowd`, and each member's arrays under its place, such as `0.item_factors`."""
+        arrays: dict[str, NDArray[Any]] = {_CROWD: self.crowd}
+        for place, member in enumerate(self.members):
+            arrays |= {f"{place}.{name}": array for name, array in member.arrays().items()}
+        return arrays
+
+    @classmethod
+    def from_arrays(
+        cls,
+        items: ItemIds,
+        weights: InteractionWeights,
+        *,
+        arrays: Mapping[str, NDArray[Any]],
+        parameters: Mapping[str, Any],
+    ) -> Self:
+        """Make it from what `arrays` and `parameters` gave."""
+        blend = read_blend(parameters)
+        crowd = require_array(arrays, _CROWD, shape=(len(items),))
+        fitted = []
+        for place, (member, told) in enumerate(zip(blend.members, parameters["members"], strict=True)):
+            mine = {
+                name.removeprefix(f"{place}."): array
+                for name, array in arrays.items()
+                if name.startswith(f"{place}.")
+            }
+            kind = MEMBER_KINDS[told["kind"]]
+            try:
+                fitted.append(
+                    kind.from_arrays(
+                        items, member.weights(weights), arrays=mine, parameters=told["parameters"]
+                    )
+                )
+            except InvalidModel as error:
+                raise InvalidModel(f"member {place}: {error}") from error
+        shares = tuple(member.share for member in blend.members)
+        return cls(items, weights, tuple(fitted), shares, crowd, blend.popularity, blend.strength)
+
+
+def read_blend(parameters: Mapping[str, Any]) -> Blend:
+    """The unfitted blend that `FittedBlend.parameters` tells of; anything else is refused."""
+    if set(parameters) != {field.name for field in fields(Blend)} or not isinstance(
+        parameters["members"], list
+    ):
+        raise InvalidModel(f"parameters {sorted(parameters)}; expected members, popularity and strength")
+    members = tuple(_read_member(told) for told in parameters["members"])
+    return Blend(members, parameters["popularity"], parameters["strength"])
+
+
+def _read_member(told: Any) -> Member:
+    known = {"kind", "share", "weights", "parameters"}
+    if not isinstance(told, dict) or set(told) != known or set(told["weights"]) != set(KINDS):
+        raise InvalidModel(f"member {told!r:.200}; expected {', '.join(sorted(known))}")
+    if told["kind"] not in MEMBER_KINDS:
+        raise InvalidModel(f"unknown kind of member {told['kind']!r}; known: {', '.join(MEMBER_KINDS)}")
+    made_by: Any = MEMBER_KINDS[told["kind"]].made_by  # type: ignore[attr-defined]
+    return Member(made_by(**told["parameters"]), told["share"], **told["weights"])
