@@ -45,7 +45,7 @@ format: $(VENV)/.installed-dev  ## mend format and what lint can mend by itself
 
 bench: setup  ## run the benchmarks; figures go to var/benchmarks/
 	@mkdir -p var/benchmarks
-	@for name in $(filter-out __init__,$(notdir $(basename $(wildcard benchmarks/*.py)))); do \
+	@for name in $(notdir $(basename $(shell grep -l '^if __name__ ==' benchmarks/*.py))); do \
 	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name --json var/benchmarks/$$name.json || exit 1; done
 
 notebooks: $(VENV)/.installed-dev  ## open the notebooks

@@ -7,13 +7,12 @@ take turns.
 """
 
 import argparse
-import json
 import multiprocessing
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from benchmarks.report import Figures, at_least_one, run
 
 AS_OF = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HALF_LIFE_DAYS = 30.0
@@ -46,21 +47,17 @@ GROUP BY consumer_id, site_id, item_id, kind
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, and write the figures when asked to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.features", description=__doc__)
-    parser.add_argument("--events", type=int, default=10_000_000, metavar="N", help="default: 10 million")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: 5")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the ratios and rows there")
-    options = parser.parse_args(arguments)
-    if options.events < 1 or options.rounds < 1:
-        parser.error("give 1 event and 1 round or more")
-    figures = measure(options.events, rounds=options.rounds)
-    _print(figures)
-    if options.json is not None:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return run(
+        "features",
+        arguments,
+        about=__doc__,
+        options=_add_options,
+        measure=lambda options: measure(options.events, rounds=options.rounds),
+        table=_table,
+    )
 
 
-def measure(n_events: int, *, rounds: int = 5) -> dict[str, Any]:
+def measure(n_events: int, *, rounds: int = 5) -> Figures:
     """Both ways in turn, `rounds` times; medians of seconds, the greatest peak of memory."""
     told: dict[str, list[dict[str, float]]] = {OURS: [], DUCKDB: []}
     with tempfile.TemporaryDirectory() as directory:
@@ -160,15 +157,20 @@ def _middle(of: list[dict[str, float]]) -> dict[str, Any]:
     }
 
 
-def _print(figures: dict[str, Any]) -> None:
-    sys.stdout.write(f"{'way':<20} {'events':>12} {'cells':>12} {'seconds':>8} {'peak MB':>8}\n")
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--events", type=at_least_one, default=10_000_000, metavar="N", help="default: 10 million"
+    )
+    parser.add_argument("--rounds", type=at_least_one, default=5, metavar="N", help="default: 5")
+
+
+def _table(figures: Figures) -> Iterator[str]:
+    yield f"{'way':<20} {'events':>12} {'cells':>12} {'seconds':>8} {'peak MB':>8}"
     for row in figures["rows"]:
-        sys.stdout.write(
+        yield (
             f"{row['way']:<20} {row['n_events']:>12,} {row['n_cells']:>12,} {row['seconds']:>8.2f} "
-            f"{row['peak_bytes'] / 1e6:>8.0f}\n"
+            f"{row['peak_bytes'] / 1e6:>8.0f}"
         )
-    for name, value in figures["ratios"].items():
-        sys.stdout.write(f"{name} {value:.2f}\n")
 
 
 if __name__ == "__main__":

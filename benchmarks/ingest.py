@@ -5,12 +5,11 @@ same columns, keys and indexes on the same server. `import_vs_copy` is COPY's ti
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from benchmarks.report import Figures, at_least_one, run
 from storage.activity import EVENT_COLUMNS
 from storage.database import Connection, Database
 from storage.embedded import EmbeddedPostgres
@@ -34,22 +34,17 @@ BARE, KEYED = "copy, no keys", "copy, same keys"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, and write the figures when asked to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, metavar="N", help="events to take in")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="runs of each; medians count")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the ratios and rows there")
-    options = parser.parse_args(arguments)
-    figures = measure(options.rows, repeats=options.repeats)
-    for row in figures["rows"]:
-        sys.stdout.write(f"{row['what']:<22} {row['seconds']:8.2f} s {row['rows_per_s']:12,.0f} rows/s\n")
-    for name, ratio in figures["ratios"].items():
-        sys.stdout.write(f"{name:<32} {ratio:.2f}\n")
-    if options.json is not None:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return run(
+        "ingest",
+        arguments,
+        about=__doc__,
+        options=_add_options,
+        measure=lambda options: measure(options.rows, repeats=options.repeats),
+        table=_table,
+    )
 
 
-def measure(n_rows: int, *, repeats: int = 3, random_state: int = 42) -> dict[str, Any]:
+def measure(n_rows: int, *, repeats: int = 3, random_state: int = 42) -> Figures:
     """Take the same rows in each way, `repeats` times, the ways in turn."""
     events = make_events(n_rows, random_state=random_state)
     with tempfile.TemporaryDirectory() as name, EmbeddedPostgres(Path(name) / "postgres") as server:
@@ -164,5 +159,17 @@ def _ratios(medians: dict[str, float]) -> dict[str, float]:
     }
 
 
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", type=at_least_one, default=1_000_000, metavar="N", help="events to take in")
+    parser.add_argument(
+        "--repeats", type=at_least_one, default=3, metavar="N", help="runs of each; medians count"
+    )
+
+
+def _table(figures: Figures) -> Iterator[str]:
+    for row in figures["rows"]:
+        yield f"{row['what']:<22} {row['seconds']:8.2f} s {row['rows_per_s']:12,.0f} rows/s"
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

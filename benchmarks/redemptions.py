@@ -5,17 +5,15 @@ whose campaign was live that day are the candidates, and only what happened befo
 What is measured is a bundle, written and read back, scored the way serving scores.
 """
 
-import argparse
-import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from benchmarks.report import Figures, run
 from examples.complete_journey.tables import CompleteJourney, read_complete_journey
 from features.interactions import Interactions, build_interactions
 from models.bundle import Bundle, read_bundle
@@ -48,20 +46,20 @@ _POOLINGS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, and write the figures when asked to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.redemptions", description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the ratios and rows there")
-    parser.add_argument(
-        "--data", type=Path, default=DATA, metavar="FOLDER", help="the Complete Journey tables"
+    return run(
+        "redemptions",
+        arguments,
+        about=__doc__,
+        options=lambda parser: parser.add_argument(
+            "--data", type=Path, default=DATA, metavar="FOLDER", help="the Complete Journey tables"
+        ),
+        measure=lambda options: measure(options.data),
+        table=_table,
+        digits=3,
     )
-    options = parser.parse_args(arguments)
-    figures = measure(options.data)
-    _print(figures)
-    if options.json is not None:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    return 0
 
 
-def measure(folder: Path, *, random_state: int = 42) -> dict[str, Any]:
+def measure(folder: Path, *, random_state: int = 42) -> Figures:
     """Train on what was known before the cut and rank the coupons of every query after it."""
     journey = read_complete_journey(folder)
     records = records_of(journey)
@@ -143,17 +141,15 @@ def _mean(results: list[Result], model: str, metric: str) -> float:
     return result.mean
 
 
-def _print(figures: dict[str, Any]) -> None:
+def _table(figures: Figures) -> Iterator[str]:
     rows = [row for row in figures["rows"] if row["metric"] in ("ndcg", "recall") and row["k"] == 10]
-    sys.stdout.write(f"{'candidates':<17} {'model':<34} {'metric':<10} {'mean':>6}  95 % interval  queries\n")
+    yield f"{'candidates':<17} {'model':<34} {'metric':<10} {'mean':>6}  95 % interval  queries"
     for row in sorted(rows, key=lambda row: (row["protocol"], row["metric"], -row["mean"])):
         candidates = "sent to household" if row["protocol"].endswith("sent") else "all live"
-        sys.stdout.write(
+        yield (
             f"{candidates:<17} {row['model']:<34} {row['metric'] + '@10':<10} {row['mean']:>6.3f}  "
-            f"{row['low']:.3f} to {row['high']:.3f}  {row['n_queries']:>7}\n"
+            f"{row['low']:.3f} to {row['high']:.3f}  {row['n_queries']:>7}"
         )
-    for name, value in figures["ratios"].items():
-        sys.stdout.write(f"{name} {value:.3f}\n")
 
 
 if __name__ == "__main__":
