@@ -47,7 +47,7 @@ GROUP BY consumer_id, site_id, item_id, kind
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, and write the figures when asked to."""
-    return run(
+    run(
         "features",
         arguments,
         about=__doc__,
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measure=lambda options: measure(options.events, rounds=options.rounds),
         table=_table,
     )
+    return 0
 
 
 def measure(n_events: int, *, rounds: int = 5) -> Figures:

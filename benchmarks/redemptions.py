@@ -46,7 +46,7 @@ _POOLINGS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, and write the figures when asked to."""
-    return run(
+    run(
         "redemptions",
         arguments,
         about=__doc__,
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table=_table,
         digits=3,
     )
+    return 0
 
 
 def measure(folder: Path, *, random_state: int = 42) -> Figures:

@@ -23,8 +23,8 @@ def run(
     measure: Callable[[argparse.Namespace], Figures],
     table: Callable[[Figures], Iterable[str]],
     digits: int = 2,
-) -> int:
-    """Measure, print the table and the ratios, and write the figures when asked to.
+) -> Figures:
+    """Measure, print the table and the ratios, and write the figures when asked to; returns them.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def run(
     if given.json is not None:
         written = {**figures, "machine": machine()}
         given.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return figures
 
 
 def at_least_one(text: str) -> int:
