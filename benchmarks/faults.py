@@ -23,13 +23,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.killed_imports import Files, Killed, killed_imports, make_files, make_home, undisturbed_s
-from benchmarks.killed_server import Answered, killed_server
+from benchmarks.killed_server import AFTER_DATABASE, SERVER, WITH_DATABASE, Answered, killed_server
 from benchmarks.numbered import FORMATS, with_replays, write_file
 from benchmarks.report import Figures, at_least_one, run
 
-IMPORT, HTTP, BOTH = "import", "http", "both"
+CASES = IMPORT, HTTP, BOTH = "import", "http", "both"
 #: Then an import may come to its end, and the next begins with an empty database.
 KILLS_IN_A_ROW = 5
+_VICTIMS = (SERVER, SERVER, WITH_DATABASE, AFTER_DATABASE)
 _ROWS_TO_IMPORT = 120_000
 _ROWS_A_KILL = 6_000
 _KILLS_IN_A_HALF = 5
@@ -45,15 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments,
         about=__doc__,
         options=_add_options,
-        measure=lambda options: measure(options.kills, options.events, random_state=options.random_state),
+        measure=lambda options: measure(
+            options.kills,
+            options.events,
+            cases=options.only or CASES,
+            random_state=options.random_state,
+        ),
         table=_table,
         digits=6,
     )
     return int(any(row["lost"] or row["doubled"] for row in figures["rows"]))
 
 
-def measure(n_kills: int, n_events: int, *, random_state: int = 0) -> Figures:
-    """Run the three cases.
+def measure(n_kills: int, n_events: int, *, cases: Sequence[str] = CASES, random_state: int = 0) -> Figures:
+    """Run the three cases, or some of them.
 
     Parameters
     ----------
@@ -62,14 +68,20 @@ def measure(n_kills: int, n_events: int, *, random_state: int = 0) -> Figures:
     n_events
         Rows of the third, replays and all; the others have no more.
     """
-    random = np.random.default_rng(random_state)
-    in_a_half = min(n_kills, _KILLS_IN_A_HALF)
+    half = min(n_kills, _KILLS_IN_A_HALF)
+    n_rows = {
+        IMPORT: min(n_events, _ROWS_TO_IMPORT),
+        HTTP: min(n_events, n_kills * _ROWS_A_KILL),
+        BOTH: n_events,
+    }
+    bars = {IMPORT: n_kills, HTTP: n_kills, BOTH: 2 * half}
+    work = {IMPORT: _imports, HTTP: _http, BOTH: _both}
     with tempfile.TemporaryDirectory(prefix="tailor-faults-") as name, _progress() as bar:
-        where = _Place(Path(name), random)
+        place = _Place(Path(name), np.random.default_rng(random_state))
         rows = [
-            _imports(where, n_kills, min(n_events, _ROWS_TO_IMPORT), bar(IMPORT, n_kills)),
-            _http(where, n_kills, min(n_events, n_kills * _ROWS_A_KILL), bar(HTTP, n_kills)),
-            _both(where, in_a_half, n_events, bar(BOTH, 2 * in_a_half)),
+            work[case](place, half if case == BOTH else n_kills, n_rows[case], bar(case, bars[case]))
+            for case in CASES
+            if case in cases
         ]
     return {"ratios": _ratios(rows), "random_state": random_state, "rows": rows}
 
@@ -116,7 +128,8 @@ def _http(place: _Place, n_kills: int, n_rows: int, tell: Tell) -> dict[str, Any
     began = time.perf_counter()
     rows = with_replays(place.random, 0, n_rows)
     expected = np.minimum(np.bincount(rows), 1)
-    told = killed_server(place.home(), rows, place.random, kills=n_kills, expected=expected, killed=tell)
+    kills = _victims(n_kills)
+    told = killed_server(place.home(), rows, place.random, kills=kills, expected=expected, killed=tell)
     return {
         "case": HTTP,
         "kills": n_kills,
@@ -128,15 +141,17 @@ def _http(place: _Place, n_kills: int, n_rows: int, tell: Tell) -> dict[str, Any
     }
 
 
-def _both(place: _Place, kills: int, n_rows: int, tell: Tell) -> dict[str, Any]:
+def _both(place: _Place, n_kills: int, n_rows: int, tell: Tell) -> dict[str, Any]:
     began = time.perf_counter()
     rows = with_replays(place.random, 0, n_rows)
     expected = np.minimum(np.bincount(rows), 1)
     files = _half_in_files(place.folder, rows[: n_rows // 2], len(expected))
     longest_s = undisturbed_s(place.home(), files)
     home = place.home()
-    imported = killed_imports(home, files, place.random, kills=kills, longest_s=longest_s, killed=tell)
-    told = killed_server(home, rows[n_rows // 2 :], place.random, kills=kills, expected=expected, killed=tell)
+    imported = killed_imports(home, files, place.random, kills=n_kills, longest_s=longest_s, killed=tell)
+    told = killed_server(
+        home, rows[n_rows // 2 :], place.random, kills=_victims(n_kills), expected=expected, killed=tell
+    )
     return {
         "case": BOTH,
         "kills": imported.kills + told.kills,
@@ -146,6 +161,10 @@ def _both(place: _Place, kills: int, n_rows: int, tell: Tell) -> dict[str, Any]:
         **_answered(told),
         "seconds": time.perf_counter() - began,
     }
+
+
+def _victims(n_kills: int) -> list[str]:
+    return [_VICTIMS[number % len(_VICTIMS)] for number in range(n_kills)]
 
 
 def _answered(told: Answered) -> dict[str, Any]:
@@ -179,6 +198,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--events", type=at_least_one, default=100_000, metavar="N", help="rows of the large load; 100000"
     )
+    parser.add_argument("--only", choices=CASES, action="append", help="this case; repeat for another")
     parser.add_argument("--random-state", type=int, default=0, metavar="N", help="of all that is random; 0")
 
 

@@ -106,6 +106,7 @@ def killed_imports(
             if tries % _EVERY_DATABASE_KILL == 0:
                 n_database_kills += kill_database(home)
             n_kills += (hit := kill_family(process))
+            process.communicate()  # closes the pipe
             if hit:
                 killed()
         tries += 1

@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,9 @@ from storage.subscribers import add_subscriber, issue_key
 EVENTS_A_BATCH = 200
 _PATIENCE_S = 120.0
 _LONGEST_PAUSE_S = 0.1
-#: What is killed, in turn. A server that lives on starts its database again.
-_VICTIMS = ("server", "server", "server and database", "database, then server")
+SERVER, WITH_DATABASE = "server", "server and database"
+#: The server lives on until it has started its database again.
+AFTER_DATABASE = "database, then server"
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,11 @@ def killed_server(
     rows: Numbers,
     random: np.random.Generator,
     *,
-    kills: int,
+    kills: Sequence[str],
     expected: Numbers,
     killed: Callable[[], object] = lambda: None,
 ) -> Answered:
-    """Send events to a server that is killed `kills` times, what was not acknowledged again; then look.
+    """Send events to a server that is killed now and then, what was not acknowledged again; then look.
 
     Parameters
     ----------
@@ -70,6 +71,8 @@ def killed_server(
         Where the embedded database is; with our tables.
     rows
         Numbers of the events in the order in which they are sent.
+    kills
+        What is killed each time: `SERVER`, `WITH_DATABASE` or `AFTER_DATABASE`.
     expected
         How often each number should be there in the end.
     killed
@@ -78,20 +81,21 @@ def killed_server(
     batches = np.array_split(rows, -(-len(rows) // EVENTS_A_BATCH))
     ledger, key = Ledger(batches, len(expected)), _key(home)
     n_database_kills = lost = 0
-    for number, moment in enumerate(sorted(random.integers(0, len(batches), kills).tolist())):
+    moments = sorted(random.integers(0, len(batches), len(kills)).tolist())
+    for victims, moment in zip(kills, moments, strict=True):
         with serving(home) as (process, url):
             lost += _compare(home, np.minimum(ledger.acknowledged, 1)).lost
             with sending(ledger, url, key=key):
                 _wait(ledger, process, n_batches=moment)
                 time.sleep(random.uniform(0, _LONGEST_PAUSE_S))
-                n_database_kills += _kill(home, process, ledger, victims=_VICTIMS[number % len(_VICTIMS)])
+                n_database_kills += _kill(home, process, ledger, victims=victims)
         killed()
     with serving(home) as (process, url):
         lost += _compare(home, np.minimum(ledger.acknowledged, 1)).lost
         with sending(ledger, url, key=key):
             _wait(ledger, process)
     return Answered(
-        kills=kills,
+        kills=len(kills),
         database_kills=n_database_kills,
         sent=ledger.n_sent,
         unanswered=ledger.n_unanswered,
@@ -130,8 +134,8 @@ def serving(home: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
 
 def _kill(home: Path, process: "subprocess.Popen[bytes]", ledger: Ledger, *, victims: str) -> bool:
     """Kill them; returns whether a database was among them."""
-    database = "database" in victims and kill_database(home)
-    if victims == "database, then server":
+    database = victims != SERVER and kill_database(home)
+    if victims == AFTER_DATABASE:
         _wait(ledger, process, n_batches=ledger.n_batches_acknowledged + 1)
     if not kill_family(process):
         raise RuntimeError(f"the server ended by itself with exit code {process.returncode}")
