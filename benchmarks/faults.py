@@ -77,10 +77,15 @@ def measure(n_kills: int, n_events: int, *, cases: Sequence[str] = CASES, random
     bars = {IMPORT: n_kills, HTTP: n_kills, BOTH: 2 * half}
     work = {IMPORT: _imports, HTTP: _http, BOTH: _both}
     with tempfile.TemporaryDirectory(prefix="tailor-faults-") as name, _progress() as bar:
-        place = _Place(Path(name), np.random.default_rng(random_state))
         rows = [
-            work[case](place, half if case == BOTH else n_kills, n_rows[case], bar(case, bars[case]))
-            for case in CASES
+            work[case](
+                # The same moments, whatever other cases are run.
+                _Place(Path(name), np.random.default_rng([random_state, number])),
+                half if case == BOTH else n_kills,
+                n_rows[case],
+                bar(case, bars[case]),
+            )
+            for number, case in enumerate(CASES)
             if case in cases
         ]
     return {"ratios": _ratios(rows), "random_state": random_state, "rows": rows}
