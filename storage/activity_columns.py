@@ -8,7 +8,7 @@ would be by itself; a test compares the two.
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -271,7 +271,7 @@ def _contents(table: pa.Table) -> Column:
         *(_shown(table[name], repr) for name in NUMBERS),
         _quoted(table["currency"]),
         "None",
-        _shown(table["occurred_at"].cast(TIME), lambda time: repr(time.astimezone(UTC).isoformat())),
+        _quoted(_iso(table["occurred_at"])),
     ]
     body = pc.binary_join_element_wise(*parts, ", ")
     return pc.binary_join_element_wise("(", body, ")", "")
@@ -279,6 +279,14 @@ def _contents(table: pa.Table) -> Column:
 
 def _quoted(column: Column) -> Column:
     return pc.fill_null(pc.binary_join_element_wise("'", column, "'", ""), "None")
+
+
+def _iso(times: Column) -> Column:
+    """What `datetime.isoformat` makes of them: a fraction only where there is one."""
+    texts: Column = times.cast(TIME).cast(pa.timestamp("us")).cast(pa.string())
+    texts = pc.replace_substring(texts, " ", "T")
+    texts = pc.replace_substring_regex(texts, r"\.000000$", "")
+    return pc.binary_join_element_wise(texts, "+00:00", "")
 
 
 def _shown(column: Column, show: Callable[[Any], str]) -> Column:
