@@ -43,6 +43,7 @@ format: $(VENV)/.installed-dev  ## mend format and what lint can mend by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Those modules that can be run; `faults` does less by default than what docs/benchmarks.md tells.
 bench: setup  ## run the benchmarks; figures go to var/benchmarks/
 	@mkdir -p var/benchmarks
 	@for name in $(notdir $(basename $(shell grep -l '^if __name__ ==' benchmarks/*.py))); do \

@@ -1,1 +1,1 @@
-"""Figures side by side with a named peer, measured in one run: `python -m benchmarks.NAME [--json FILE]`."""
+"""Figures beside a named peer, or after faults, in one run: `python -m benchmarks.NAME [--json FILE]`."""

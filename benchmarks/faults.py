@@ -198,10 +198,10 @@ def _ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--kills", type=at_least_one, default=8, metavar="N", help="of imports, and of servers; default: 8"
+        "--kills", type=at_least_one, default=4, metavar="N", help="of imports, and of servers; default: 4"
     )
     parser.add_argument(
-        "--events", type=at_least_one, default=100_000, metavar="N", help="rows of the large load; 100000"
+        "--events", type=at_least_one, default=60_000, metavar="N", help="rows of the large load; 60000"
     )
     parser.add_argument("--only", choices=CASES, action="append", help="this case; repeat for another")
     parser.add_argument("--random-state", type=int, default=0, metavar="N", help="of all that is random; 0")
