@@ -1,8 +1,11 @@
 """A graph filter: items are near when the same consumers did something with both.
 
-W = D_i^(−history) · Xᵀ D_u^(−consumer) X · D_i^(−target), the first-order filter of GF-CF (Shen et al.: How
-Powerful is Graph Convolution for Recommendation? 2021) with free exponents; D counts what is in a row or in a
-column. The strongest weights of each row are kept, so that it serves catalogues of any size.
+W = D_i^(−history) · Xᵀ D_u^(−consumer) X · D_i^(−target) + low_pass · D_i^(−½) V Vᵀ D_i^(½)
+
+are the first-order and the ideal low-pass filter of GF-CF (Shen et al.: How Powerful is Graph Convolution for
+Recommendation? 2021) with free exponents. D counts what is in a row or in a column; V are the first right
+singular vectors of D_u^(−½) X D_i^(−½). The strongest weights of each row are kept, so that it serves
+catalogues of any size.
 """
 
 import logging
@@ -12,7 +15,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
 
 from features.interactions import Interactions
 from features.weights import KINDS
@@ -37,6 +43,10 @@ class Graph:
         The greater, the less a popular item of the history says.
     target : float
         The greater, the less popular items are favoured.
+    low_pass : float
+        What the low-pass filter counts; 0 leaves it out.
+    vectors : int
+        Singular vectors that pass.
     power : float
         x = r^power on both sides.
     kept : int
@@ -46,12 +56,14 @@ class Graph:
     consumer: float = 0.7
     history: float = 0.5
     target: float = 0.3
+    low_pass: float = 0.0
+    vectors: int = 256
     power: float = 1.0
     kept: int = 200
 
     def __post_init__(self) -> None:
-        require_numbers(self, whole={"kept": 1}, positive=())
-        for name in ("consumer", "history", "target", "power"):
+        require_numbers(self, whole={"kept": 1, "vectors": 1}, positive=())
+        for name in ("consumer", "history", "target", "low_pass", "power"):
             value = getattr(self, name)
             if isinstance(value, bool) or not 0 <= value <= 2:
                 raise InvalidModel(f"{name}={value!r}: give a number from 0 to 2")
@@ -76,11 +88,13 @@ class Graph:
             dtype=np.float32,
         )
         left = sparse.csr_matrix((cells @ sparse.diags_array(degree**-self.history)).T, dtype=np.float32)
+        into, out = self._low_pass(cells, length, degree)
         n_items = cells.shape[1]
         n_rows = max(1, _BLOCK_CELLS // n_items)
         blocks = []
         for start in range(0, n_items, n_rows):
             near = (left[start : start + n_rows] @ right).toarray()
+            near += into[start : start + n_rows] @ out.T
             # That an item is near itself is for the consumer's own activity to say.
             near[np.arange(len(near)), start + np.arange(len(near))] = 0
             blocks.append(strongest(near, self.kept))
@@ -95,6 +109,24 @@ class Graph:
         )
         nothing = np.zeros((len(KINDS), n_items), dtype=np.float32)
         return FittedGraph(interactions.items, interactions.weights, matrix, nothing, self)
+
+    def _low_pass(
+        self, cells: sparse.csr_matrix, length: NDArray[np.float64], degree: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Both sides of the low-pass filter, float32[n_items, vectors] each; no columns if it is left out."""
+        n_vectors = min(self.vectors, *(side - 1 for side in cells.shape)) if self.low_pass > 0 else 0
+        if n_vectors < 1:
+            nothing = np.zeros((cells.shape[1], 0), dtype=np.float32)
+            return nothing, nothing
+        normalised = sparse.csr_matrix(
+            sparse.diags_array(length**-0.5) @ cells @ sparse.diags_array(degree**-0.5), dtype=np.float32
+        )
+        # BLAS threads would sum in another order from run to run.
+        with threadpool_limits(limits=1, user_api="blas"):
+            _, _, vectors = randomized_svd(normalised, n_vectors, n_iter=3, random_state=0)
+        root = np.sqrt(degree)[:, np.newaxis]
+        into = self.low_pass * vectors.T / root
+        return into.astype(np.float32), (vectors.T * root).astype(np.float32)
 
 
 class FittedGraph(FittedItemItem):

@@ -1,7 +1,7 @@
 """Rank all items of a site for many consumers, a block of consumers at a time."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,8 +10,11 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from features.interactions import Interactions
+from features.weights import KINDS
+from models.blend import FittedBlend
 from models.errors import EmptyHistory
 from models.factors import FittedFactors
+from models.item_item import FittedItemItem, raised
 from models.popularity import FittedPopularity
 from models.recommender import FittedRecommender
 from training.metrics import top_ranked
@@ -96,21 +99,15 @@ def rank(
 
 def score_model(model: FittedRecommender, interactions: Interactions) -> Score:
     """How a model scores, from each consumer's row as serving would see it."""
+    if isinstance(model, FittedBlend):
+        return _score_blend(model, interactions)
+    if isinstance(model, FittedItemItem):
+        return _score_item_item(model, interactions)
     if isinstance(model, FittedFactors):
         return _score_fold_ins(model, interactions)
     if isinstance(model, FittedPopularity):
         return lambda rows, site: np.tile(model.prior[site], (len(rows), 1))
-
-    def score(rows: NDArray[np.int64], site: slice) -> NDArray[np.float32]:
-        scores = np.full((len(rows), site.stop - site.start), np.nan, dtype=np.float32)
-        for place, row in enumerate(rows):
-            try:
-                scores[place] = model.score(interactions.row(int(row)))[site]
-            except EmptyHistory:
-                continue
-        return scores
-
-    return score
+    raise TypeError(f"no way to score many consumers at once with {model!r}")
 
 
 def score_factors(consumers: NDArray[np.float32], items: NDArray[np.float32]) -> Score:
@@ -127,6 +124,49 @@ def _score_fold_ins(model: FittedFactors, interactions: Interactions) -> Score:
             except EmptyHistory:
                 continue
         return np.asarray(consumers @ model.item_factors[site].T, dtype=np.float32)
+
+    return score
+
+
+def _score_item_item(model: FittedItemItem, interactions: Interactions) -> Score:
+    weighed = replace(interactions, weights=model.weights)
+    evidence = weighed.confidence()
+    runs = list(pairwise(evidence.indptr))
+    scale = np.array(
+        [model.scale(evidence.data[start:end]) if end > start else np.nan for start, end in runs]
+    )
+    evidence.data = raised(evidence.data, model.made_with.power)
+    weights = zip(KINDS, model.weights.by_kind, model.own, strict=True)
+    own = sum(
+        interactions.by_kind[kind] @ sparse.diags_array(weight * mine) for kind, weight, mine in weights
+    )
+    own = sparse.csr_matrix(own, dtype=np.float32)
+    by_site: dict[int, sparse.csr_matrix] = {}
+
+    def score(rows: NDArray[np.int64], site: slice) -> NDArray[np.float32]:
+        if site.start not in by_site:
+            by_site.clear()
+            whole = site == slice(0, len(model.items))
+            by_site[site.start] = model.matrix if whole else model.matrix[:, site]
+        spoken_for = (evidence[rows] @ by_site[site.start]).toarray() + own[rows][:, site].toarray()
+        return np.asarray(scale[rows, np.newaxis] * spoken_for, dtype=np.float32)
+
+    return score
+
+
+def _score_blend(model: FittedBlend, interactions: Interactions) -> Score:
+    members = [score_model(member, interactions) for member in model.members]
+    known = replace(interactions, weights=model.weights).confidence()
+    usable = np.diff(known.indptr) > 0
+    n_items = np.diff(sum(interactions.by_kind[kind] for kind in KINDS).tocsr().indptr)
+    standing = (model.strength / (model.strength + n_items)).astype(np.float32)
+
+    def score(rows: NDArray[np.int64], site: slice) -> NDArray[np.float32]:
+        total = standing[rows, np.newaxis] * model.prior[site]
+        for share, member in zip(model.shares, members, strict=True):
+            total += np.float32(share) * np.nan_to_num(member(rows, site), nan=0.0)
+        total[~usable[rows]] = np.nan
+        return np.asarray(total, dtype=np.float32)
 
     return score
 
