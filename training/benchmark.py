@@ -16,6 +16,9 @@ from scipy import sparse
 from features.errors import NoInteractions
 from features.interactions import Interactions, build_interactions
 from features.weights import InteractionWeights
+from models.blend import Blend
+from models.recommender import FittedRecommender
+from training.auto import choose
 from training.benchmark_folder import BenchmarkFolder, open_folder, read_kind
 from training.errors import FolderRefused, InvalidProtocol
 from training.fitting import MODEL_KINDS, Progress, fit
@@ -26,9 +29,12 @@ from training.questions import answer, ask, cells_of
 from training.ranking import Score, score_model
 from training.references import Reference, count_consumers, weigh
 from training.results import POPULARITY
+from training.search import Limits
+from training.validation import validation_of
 
 N_RESAMPLES: Final = 200
 LEAST_DEPTH: Final = 20
+AUTO = "auto"
 OURS, REFERENCE, PUBLISHED = "ours", "reference", "published"
 
 
@@ -84,6 +90,7 @@ def run_benchmark(
     model: str = "als",
     beside: Iterable[Reference] = (),
     predictions: Path | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
     random_state: int = 42,
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> BenchmarkReport:
@@ -95,6 +102,8 @@ def run_benchmark(
         Other people's models to measure on the same data, such as `training.references.references()`.
     predictions : Path, optional
         Write the model's rankings there: Parquet or CSV.
+    limits : Limits
+        How long `auto` may search.
 
     Raises
     ------
@@ -102,14 +111,14 @@ def run_benchmark(
         The folder is not in the format.
     """
     started = time.perf_counter()
-    if model not in MODEL_KINDS:
-        raise InvalidProtocol(f"unknown model {model!r}; known: {', '.join(MODEL_KINDS)}")
+    if model not in (AUTO, *MODEL_KINDS):
+        raise InvalidProtocol(f"unknown model {model!r}; known: {', '.join((AUTO, *MODEL_KINDS))}")
     with (
         PeakMemory() as peak,
         nullcontext() if predictions is None else write_predictions(predictions) as sink,
     ):
         folder = open_folder(path)
-        bench = _Bench(folder, progress)
+        bench = _Bench(folder, limits, progress)
         lines = [bench.ours(model, random_state=random_state, sink=sink), bench.popularity()]
         lines += [bench.reference(one) for one in beside]
     questions, interactions = bench.questions, bench.interactions
@@ -130,8 +139,8 @@ def run_benchmark(
 class _Bench:
     """The data of one folder, on which lines are measured one after the other."""
 
-    def __init__(self, folder: BenchmarkFolder, progress: Progress) -> None:
-        self.folder, self.progress = folder, progress
+    def __init__(self, folder: BenchmarkFolder, limits: Limits, progress: Progress) -> None:
+        self.folder, self.limits, self.progress = folder, limits, progress
         progress("prepare", 0, 1)
         self.interactions = _read_interactions(folder)
         self.cells = weigh(self.interactions)
@@ -142,10 +151,33 @@ class _Bench:
 
     def ours(self, kind: str, *, random_state: int, sink: Predictions | None) -> Line:
         def fit_ours(tell: Callable[[int, int], None]) -> Score:
-            fitted = fit(kind, self.interactions, random_state=random_state, progress=tell)
+            if kind == AUTO:
+                fitted: FittedRecommender = self._chosen(random_state).fit(self.interactions, progress=tell)
+            else:
+                fitted = fit(kind, self.interactions, random_state=random_state, progress=tell)
             return score_model(fitted, self.interactions)
 
         return self._measure(kind, OURS, fit_ours, sink=sink)
+
+    def _chosen(self, random_state: int) -> Blend:
+        folder = self.folder
+        names = {metric.name for metric in folder.metrics if metric.family == "ndcg"}
+        validation = validation_of(
+            _activity(folder),
+            self.interactions.weights,
+            held_out=folder.valid,
+            masked_kinds=frozenset(
+                read_kind(kind, target_kind=folder.target_kind) for kind in folder.masked_kinds
+            ),
+            metric=min(names, default="ndcg@10"),
+            random_state=random_state,
+        )
+        return choose(
+            validation,
+            limits=self.limits,
+            random_state=random_state,
+            on_progress=lambda stage, done, total: self.progress(f"{AUTO}: {stage}", done, total),
+        ).blend
 
     def popularity(self) -> Line:
         # What nobody is tailored by is ranked by the prior alone.
@@ -197,12 +229,17 @@ def _nothing_known(rows: NDArray[np.int64], site: slice) -> NDArray[np.float32]:
     return np.full((len(rows), site.stop - site.start), np.nan, dtype=np.float32)
 
 
-def _read_interactions(folder: BenchmarkFolder) -> Interactions:
+def _activity(folder: BenchmarkFolder) -> pa.Table:
+    """The train part, its kinds read as ours."""
     kinds: Any = pc.unique(folder.train["kind"])
     read_as = pa.array([read_kind(kind, target_kind=folder.target_kind) for kind in kinds.to_pylist()])
     train = folder.train
     kind = read_as.take(pc.index_in(train["kind"], kinds))
-    train = train.set_column(train.schema.get_field_index("kind"), "kind", kind)
+    return train.set_column(train.schema.get_field_index("kind"), "kind", kind)
+
+
+def _read_interactions(folder: BenchmarkFolder) -> Interactions:
+    train = _activity(folder)
     # Every row counts here: what is measured is the model, not what it costs to serve long histories.
     weights = replace(InteractionWeights(), max_events_per_consumer=max(500, train.num_rows))
     try:

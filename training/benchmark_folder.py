@@ -1,7 +1,7 @@
 """A benchmark folder: what to learn from, what to rank, and what others say they reach.
 
-`dataset.json`, `train.parquet`, `test.parquet` and perhaps `valid.parquet`, which is for tuning and is
-not read here. The format is told in docs/benchmarks.md.
+`dataset.json`, `train.parquet`, `test.parquet`, perhaps `valid.parquet`, by which a model is chosen. The
+format is told in docs/benchmarks.md.
 """
 
 import json
@@ -46,6 +46,8 @@ class BenchmarkFolder:
         Figures of others, as they stand in `dataset.json`: `published`, then `baselines`.
     train, test : pyarrow.Table
         Columns consumer_id, site_id, item_id, kind, and occurred_at if the file has it.
+    valid : pyarrow.Table or None
+        Held out like test, for choosing a model.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class BenchmarkFolder:
     published: tuple[Mapping[str, Any], ...]
     train: pa.Table
     test: pa.Table
+    valid: pa.Table | None
 
     def __repr__(self) -> str:
         return f"BenchmarkFolder({self.name}: {self.train.num_rows} rows, {self.test.num_rows} held out)"
@@ -85,7 +88,7 @@ def open_folder(path: Path) -> BenchmarkFolder:
         raise FolderRefused(f"{about.file}: 'metrics' is empty; name one or more, such as ndcg@10")
     about.candidates()
     train, test = _read_table(path / "train.parquet"), _read_table(path / "test.parquet")
-    held_out = test.filter(pc.equal(test["kind"], pa.scalar(target_kind, pa.large_string())))
+    held_out = _of_kind(test, target_kind)
     if held_out.num_rows == 0:
         kinds = ", ".join(map(repr, pc.unique(test["kind"]).to_pylist())) or "none: it is empty"
         raise FolderRefused(
@@ -104,7 +107,17 @@ def open_folder(path: Path) -> BenchmarkFolder:
         published=(*about.list("published", dict, default=()), *about.list("baselines", dict, default=())),
         train=train,
         test=held_out,
+        valid=_valid(path / "valid.parquet", target_kind),
     )
+
+
+def _of_kind(table: pa.Table, kind: str) -> pa.Table:
+    return table.filter(pc.equal(table["kind"], pa.scalar(kind, pa.large_string())))
+
+
+def _valid(path: Path, target_kind: str) -> pa.Table | None:
+    held_out = _of_kind(_read_table(path), target_kind) if path.exists() else None
+    return held_out if held_out is not None and held_out.num_rows else None
 
 
 def read_kind(kind: str, *, target_kind: str) -> str:

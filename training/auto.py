@@ -1,0 +1,98 @@
+"""The model that chooses itself: search on a cut, mix what was found, and fit that on everything."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.interactions import Interactions
+from features.weights import KINDS
+from models.blend import Blend, Member, crowd_of
+from training.mixing import mix, tabulate
+from training.ranking import Score
+from training.search import Finalist, Limits, Told, search
+from training.validation import Validation
+
+logger = logging.getLogger(__name__)
+
+STRENGTHS: Final = (1.0, 5.0, 25.0)
+"""With so many items in the history popularity counts half: one of these is chosen."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Choice:
+    """What was chosen, and why.
+
+    Attributes
+    ----------
+    blend : Blend
+        Unfitted.
+    value : float
+        The validation's metric with it.
+    finalists : list of Finalist
+        What it was chosen from, best first.
+    """
+
+    blend: Blend
+    value: float
+    finalists: list[Finalist]
+
+
+def choose(
+    validation: Validation,
+    *,
+    limits: Limits,
+    random_state: int,
+    studies: Path | None = None,
+    on_trial: Told = lambda _trial: None,
+    on_progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
+) -> Choice:
+    """Choose a blend that ranks the validation's questions best; see `search` and `mix`."""
+    finalists = search(
+        validation,
+        limits=limits,
+        random_state=random_state,
+        studies=studies,
+        on_trial=on_trial,
+        on_progress=lambda done, total: on_progress("search", done, total),
+    )
+    interactions = validation.interactions
+    crowds = [_crowd(interactions, strength) for strength in STRENGTHS]
+    table = tabulate(
+        [*(finalist.score for finalist in finalists), *crowds],
+        validation.questions,
+        interactions,
+        masked=validation.masked,
+        progress=lambda done, total: on_progress("mix", done, total),
+    )
+    # At most one way in which popularity counts joins.
+    groups = [*range(len(finalists)), *(len(finalists) for _ in STRENGTHS)]
+    weights, value = mix(table, validation.metric.of, depth=validation.metric.k, groups=groups)
+    blend = _blend([finalist.member for finalist in finalists], weights)
+    logger.info("chosen: %s, %s %.4f", blend, validation.metric.name, value)
+    return Choice(blend, value, finalists)
+
+
+def _blend(members: list[Member], weights: NDArray[np.float64]) -> Blend:
+    shares, crowd = weights[: len(members)], weights[len(members) :]
+    chosen = tuple(
+        replace(member, share=float(share))
+        for member, share in zip(members, shares, strict=True)
+        if share > 0
+    )
+    if not chosen:
+        # Popularity alone won: the best model stays, and counts next to nothing.
+        chosen = (replace(members[0], share=1e-6),)
+    counts = int(np.argmax(crowd))
+    return Blend(chosen, popularity=float(crowd[counts]), strength=STRENGTHS[counts])
+
+
+def _crowd(interactions: Interactions, strength: float) -> Score:
+    crowd = crowd_of(interactions)
+    n_items = np.diff(sum(interactions.by_kind[kind] for kind in KINDS).tocsr().indptr)
+    standing = (strength / (strength + n_items)).astype(np.float32)
+    return lambda rows, site: standing[rows, np.newaxis] * crowd[site]

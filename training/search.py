@@ -1,0 +1,250 @@
+"""Which parameters rank a validation cut best: a study for each family of models. The only module that knows
+`optuna`.
+
+Every trial is first made on a small part of the data; only the best of a family are made on all of it
+(successive halving). A study is kept in a file and goes on where it stopped.
+"""
+
+import hashlib
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from models.blend import Member, crowd_of
+from models.recommender import FittedRecommender
+from training.families import FAMILIES, Family, Setting, Values
+from training.questions import answer
+from training.ranking import Score, score_model
+from training.validation import Validation, small
+
+logger = logging.getLogger(__name__)
+
+SMALL_ITEMS: Final = 4_000
+SMALL_CONSUMERS: Final = 20_000
+FINALISTS: Final = 2
+"""So many of each family are made on all of the cut."""
+
+_SHARE_OF_TRIALS: Final = 0.45
+_SHARE_OF_FINALS: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop.
+
+    Parameters
+    ----------
+    budget_s : float
+        Seconds for the whole search.
+    n_trials : int or None
+        So many trials of each family, however long they take: then a seed gives the same choice again.
+    """
+
+    budget_s: float = 300.0
+    n_trials: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One try.
+
+    Attributes
+    ----------
+    value : float
+        Mean of the validation's metric.
+    whole : bool
+        Made on all of the cut, not on a small part.
+    """
+
+    family: str
+    number: int
+    values: Values
+    value: float
+    seconds: float
+    whole: bool
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Finalist:
+    """A model made on all of the cut."""
+
+    trial: Trial
+    member: Member
+    fitted: FittedRecommender
+    score: Score
+
+
+Told = Callable[[Trial], None]
+
+
+def search(
+    validation: Validation,
+    *,
+    limits: Limits,
+    random_state: int,
+    families: Sequence[Family] = FAMILIES,
+    studies: Path | None = None,
+    on_trial: Told = lambda _trial: None,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[Finalist]:
+    """Try models; the best of each family on all of the cut, best first.
+
+    Parameters
+    ----------
+    studies : Path, optional
+        A folder where studies are kept, so that a search that was interrupted goes on. Default: memory.
+    """
+    started = time.perf_counter()
+    whole = Setting.of(validation.interactions, random_state)
+    part = small(validation, n_items=SMALL_ITEMS, n_consumers=SMALL_CONSUMERS)
+    suited = [family for family in families if family.suits(whole)]
+    best: list[tuple[Family, Trial]] = []
+    for place, family in enumerate(suited):
+        on_progress(place, 2 * len(suited))
+        until = started + limits.budget_s * _SHARE_OF_TRIALS * (place + 1) / len(suited)
+        study = _Study(family, part, random_state=random_state, folder=studies)
+        trials = study.run(limits.n_trials, until=until, on_trial=on_trial)
+        best += [(family, trial) for trial in trials[:FINALISTS]]
+    best.sort(key=lambda entry: -entry[1].value)
+    finalists: list[Finalist] = []
+    until = started + limits.budget_s * _SHARE_OF_FINALS
+    for place, (family, trial) in enumerate(best):
+        on_progress(len(suited) + place * len(suited) // len(best), 2 * len(suited))
+        if finalists and limits.n_trials is None and time.perf_counter() > until:
+            logger.info("no time for %s %s on all of the cut", family.name, trial.values)
+            continue
+        finalists.append(_make(family, trial, validation, whole))
+        on_trial(finalists[-1].trial)
+    on_progress(2 * len(suited), 2 * len(suited))
+    return sorted(finalists, key=lambda finalist: -finalist.trial.value)
+
+
+def measure(score: Score, validation: Validation) -> float:
+    """The mean of the validation's metric."""
+    rankings = answer(
+        score,
+        validation.questions,
+        validation.interactions,
+        prior=crowd_of(validation.interactions),
+        masked=validation.masked,
+        depth=validation.metric.k,
+    )
+    return float(validation.metric.of(rankings).mean())
+
+
+def _make(family: Family, trial: Trial, validation: Validation, setting: Setting) -> Finalist:
+    started = time.perf_counter()
+    member = family.member(trial.values, setting)
+    interactions = validation.interactions
+    fitted = member.model.fit(replace(interactions, weights=member.weights(interactions.weights)))
+    score = score_model(fitted, interactions)
+    value = measure(score, validation)
+    seconds = time.perf_counter() - started
+    logger.info("%s: %.4f in %.1f s, %s", family.name, value, seconds, trial.values)
+    return Finalist(replace(trial, value=value, seconds=seconds, whole=True), member, fitted, score)
+
+
+class _Study:
+    """The trials of one family on a small part of the cut."""
+
+    def __init__(
+        self, family: Family, validation: Validation, *, random_state: int, folder: Path | None
+    ) -> None:
+        self._family, self._validation = family, validation
+        self._setting = Setting.of(validation.interactions, random_state)
+        self._study = _open_study(f"{family.name}-{_key(validation, random_state)}", random_state, folder)
+        self._planned = self._family.starts_in(self._setting)
+        if not self._study.trials:
+            for start in self._planned:
+                self._study.enqueue_trial(dict(start))
+
+    def run(self, n_trials: int | None, *, until: float, on_trial: Told) -> list[Trial]:
+        """Go on until there are so many trials, or until a moment; the finished ones, best first."""
+        for number in self._numbers(n_trials, until):
+            trial = self._study.ask()
+            values = self._family.drawn(trial, self._setting)
+            started = time.perf_counter()
+            made = _make(
+                self._family, Trial(self._family.name, number, values, 0.0, 0.0, False), *self._where
+            )
+            seconds = time.perf_counter() - started
+            trial.set_user_attr("seconds", seconds)
+            self._study.tell(trial, made.trial.value)
+            on_trial(replace(made.trial, whole=False))
+        return sorted(self._finished(), key=lambda trial: (-trial.value, trial.number))
+
+    @property
+    def _where(self) -> tuple[Validation, Setting]:
+        return self._validation, self._setting
+
+    def _numbers(self, n_trials: int | None, until: float) -> Iterator[int]:
+        while True:
+            done = len(self._finished())
+            enough = time.perf_counter() > until and done > 0 if n_trials is None else done >= n_trials
+            if enough:
+                return
+            yield done
+
+    def _finished(self) -> list[Trial]:
+        return [
+            Trial(
+                self._family.name,
+                trial.number,
+                self._family.drawn(_Again(trial.params), self._setting),
+                float(trial.value),
+                float(trial.user_attrs.get("seconds", 0.0)),
+                False,
+            )
+            for trial in self._study.trials
+            if trial.value is not None
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """Draws what was drawn before."""
+
+    values: Mapping[str, Any]
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:  # noqa: ARG002
+        return float(self.values[name])
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:  # noqa: ARG002
+        return self.values[name]
+
+
+def _open_study(name: str, random_state: int, folder: Path | None) -> Any:
+    # Importing it takes a second, and only a search needs it.
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            storage = JournalStorage(JournalFileBackend(str(folder / f"{name}.journal")))
+    sampler = optuna.samplers.TPESampler(seed=random_state, n_startup_trials=4)
+    return optuna.create_study(
+        study_name=name, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
+    )
+
+
+def _key(validation: Validation, random_state: int) -> str:
+    told = [
+        validation.interactions.digest,
+        validation.metric.name,
+        random_state,
+        validation.questions.n_relevant.tolist(),
+    ]
+    asked = np.ascontiguousarray(validation.questions.relevant.indices).tobytes()
+    return hashlib.sha256(json.dumps(told).encode() + asked).hexdigest()[:16]
