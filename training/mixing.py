@@ -99,28 +99,59 @@ def tabulate(
     return table
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Rules:
+    """Which models may be together.
+
+    Attributes
+    ----------
+    groups : int[n_models]
+        At most one model of each group.
+    costs : float64[n_models]
+        What each adds to a decision.
+    limit : float
+        What all of them may cost together. The cheapest may always be alone.
+    """
+
+    groups: NDArray[np.int64]
+    costs: NDArray[np.float64]
+    limit: float
+
+    @classmethod
+    def none(cls, n_models: int) -> "Rules":
+        """All of them may."""
+        return cls(np.arange(n_models), np.zeros(n_models), np.inf)
+
+    def may_join(self, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which models may join those that have a weight, bool[n_models]."""
+        chosen = weights > 0
+        spent = self.costs[chosen].sum()
+        affordable = spent + self.costs <= self.limit
+        if not chosen.any():
+            affordable |= self.costs == self.costs.min()
+        return np.asarray(affordable & ~np.isin(self.groups, self.groups[chosen]))
+
+
 def mix(
-    table: ScoreTable, measure: Measure, *, depth: int, groups: Sequence[int] | None = None
+    table: ScoreTable, measure: Measure, *, depth: int, rules: Rules | None = None
 ) -> tuple[NDArray[np.float64], float]:
     """Weights ≥ 0 that rank best, float64[n_models], and the measure's mean with them.
 
     The best model alone counts 1; then whichever helps most joins, as long as one helps. Scores are compared
     by their spread over candidates, so that the search is blind to their scale.
-
-    Parameters
-    ----------
-    groups : sequence of int, optional
-        At most one model of each group joins. Default: each is its own group.
     """
     n_models = len(table.scores)
-    group = np.arange(n_models) if groups is None else np.asarray(groups)
+    rules = rules or Rules.none(n_models)
     spread = np.array([_spread(scores) for scores in table.scores])
-    alone = [table.value(np.eye(n_models)[one], measure, depth=depth) for one in range(n_models)]
-    first = int(np.argmax(alone))
+    alone = {
+        one: table.value(np.eye(n_models)[one], measure, depth=depth)
+        for one in np.flatnonzero(rules.may_join(np.zeros(n_models))).tolist()
+    }
+    first = max(alone, key=lambda one: alone[one])
     weights, best = np.eye(n_models)[first], alone[first]
     search = partial(_search, table, measure=measure, depth=depth)
     while True:
-        left = np.flatnonzero((spread > 0) & ~np.isin(group, group[weights > 0])).tolist()
+        left = np.flatnonzero(rules.may_join(weights) & (spread > 0)).tolist()
         tries = [(*search(weights, one, grid=spread[first] / spread[one] * _STEPS), one) for one in left]
         value, weight, one = max(tries, default=(0.0, 0.0, -1))
         if value <= best * (1 + LEAST_GAIN):
