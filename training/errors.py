@@ -5,7 +5,9 @@ TrainingError
 ├── FolderRefused        a benchmark folder that is not in the format (also a ValueError)
 ├── NothingToEvaluate    the held-out part holds nothing that can be ranked
 ├── RegistryUnavailable  MLflow cannot be reached, or refuses
-└── UnknownVersion       no such registered version; or none to go back to
+├── UnknownVersion       no such registered version; or none to go back to
+├── AnswersRefused       the kept answers of a version cannot be read
+└── WorseThanChampion    a version that ranks significantly worse than the champion, and is not forced
 """
 
 
@@ -31,3 +33,11 @@ class RegistryUnavailable(TrainingError):
 
 class UnknownVersion(TrainingError):
     """A model version that is not registered, or that is not there to go back to."""
+
+
+class AnswersRefused(TrainingError):
+    """What a version answered query by query is damaged or not what this code writes."""
+
+
+class WorseThanChampion(TrainingError):
+    """A version that ranks significantly worse than the champion on the same questions."""

@@ -1,6 +1,6 @@
 """How well models rank items: all items of the site, for people known well there, a little, or not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,11 @@ from models.errors import EmptyHistory
 from models.popularity import FittedPopularity
 from models.recommender import FittedRecommender
 from training.errors import NothingToEvaluate
-from training.metrics import Rankings, top_ranked
+from training.metrics import Rankings, popularity_percentile, top_ranked
 from training.results import DEPTH, POPULARITY, Result, summarise
 from training.split import Split
+
+SEGMENTS = ("hot", "warm", "cold")
 
 HOT_AT = 5
 """From so many items in a site's history on, a consumer is hot there; with none, cold; between, warm."""
@@ -44,7 +46,7 @@ def evaluate_items(
 ) -> list[Result]:
     """Judge models by the items they rank for each (consumer, site) of the test part; see `rank_items`."""
     rankings, queries = rank_items(models, interactions, split, popularity=popularity)
-    return _summarise_slices(rankings, queries, protocol=split.protocol, interactions=interactions)
+    return summarise_items(rankings, queries, protocol=split.protocol, interactions=interactions)
 
 
 def rank_items(
@@ -86,7 +88,8 @@ def rank_items(
                 site = interactions.items.site_slice(query.site_id)
                 for name, all_scores in scores.items():
                     tops[name].append(_top_of_site(all_scores, site, seen))
-    return {name: _rankings(np.array(top), queries) for name, top in tops.items()}, queries
+    percentile = _percentile_in_site(popularity)
+    return {name: _rankings(np.array(top), queries, percentile) for name, top in tops.items()}, queries
 
 
 def history_of(consumer_id: str, interactions: Interactions) -> HistoryVector | None:
@@ -118,16 +121,21 @@ def _queries(
     for site_id, wanted in by_site.items():
         # An item that appeared only after the cut cannot be found and counts as missed.
         known = [index for item_id in wanted if (index := items.index(site_id, item_id)) is not None]
-        segment = _segment(history, items.site_slice(site_id))
-        queries.append(ItemQuery(consumer_id, site_id, np.array(known, dtype=np.int32), len(wanted), segment))
+        relevant = np.array(known, dtype=np.int32)
+        segment = segment_of(history, items.site_slice(site_id))
+        queries.append(ItemQuery(consumer_id, site_id, relevant, len(wanted), segment))
     return queries
 
 
-def _segment(history: HistoryVector | None, site: slice) -> str:
+def segment_of(history: HistoryVector | None, site: slice | None = None) -> str:
+    """What is known of a consumer on a site (or on all): `hot`, `warm` or `cold`."""
     if history is None:
         return "cold"
-    start, end = np.searchsorted(history.item_index, [site.start, site.stop])
-    return "cold" if start == end else "warm" if end - start < HOT_AT else "hot"
+    known = len(history)
+    if site is not None:
+        start, end = np.searchsorted(history.item_index, [site.start, site.stop])
+        known = end - start
+    return "cold" if known == 0 else "warm" if known < HOT_AT else "hot"
 
 
 def _top_of_site(
@@ -142,22 +150,27 @@ def _top_of_site(
     return np.where(top < 0, top, candidates[top] if len(candidates) else top)
 
 
-def _rankings(top: NDArray[np.int64], queries: list[ItemQuery]) -> Rankings:
+def _percentile_in_site(popularity: FittedPopularity) -> NDArray[np.float32]:
+    items = popularity.items
+    sites = [items.site_slice(site_id) for site_id in items.site_ids]
+    return np.concatenate([popularity_percentile(popularity.prior[site]) for site in sites])
+
+
+def _rankings(top: NDArray[np.int64], queries: list[ItemQuery], percentile: NDArray[np.float32]) -> Rankings:
     hits = np.array([np.isin(row, query.relevant) for row, query in zip(top, queries, strict=True)])
-    return Rankings(top, hits, np.array([query.n_relevant for query in queries]))
+    n_relevant = np.array([query.n_relevant for query in queries])
+    return Rankings(top, hits, n_relevant, np.where(top < 0, np.float32(np.nan), percentile[top]))
 
 
-def _summarise_slices(
-    rankings: dict[str, Rankings], queries: list[ItemQuery], *, protocol: str, interactions: Interactions
+def summarise_items(
+    rankings: Mapping[str, Rankings], queries: list[ItemQuery], *, protocol: str, interactions: Interactions
 ) -> list[Result]:
+    """Every figure of ranked items: of all queries, by what is known of the consumer there, and by site."""
     told = pd.DataFrame({name: [getattr(query, name) for query in queries] for name in ItemQuery.__slots__})
     items = interactions.items
     everyone = np.ones(len(told), dtype=bool)
     slices = [("all", "all", everyone, len(items))]
-    slices += [
-        ("all", segment, (told["segment"] == segment).to_numpy(), len(items))
-        for segment in ("hot", "warm", "cold")
-    ]
+    slices += [("all", segment, (told["segment"] == segment).to_numpy(), len(items)) for segment in SEGMENTS]
     for site_id in sorted(told["site_id"].unique()):
         site = items.site_slice(site_id)
         slices.append((site_id, "all", (told["site_id"] == site_id).to_numpy(), site.stop - site.start))

@@ -5,10 +5,13 @@ Each protocol learns from its own part of the data; what is registered is fitted
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.errors import NoInteractions
 from features.interactions import Interactions, build_interactions
@@ -16,9 +19,11 @@ from features.weights import InteractionWeights
 from models.pooling import Pooling
 from models.popularity import Popularity
 from models.recommender import FittedRecommender
+from training.answers import Answers
 from training.errors import NothingToEvaluate
-from training.evaluate import evaluate_items
-from training.redemptions import REDEMPTIONS, PromotionRecords, evaluate_redemptions
+from training.evaluate import rank_items, summarise_items
+from training.metrics import Rankings
+from training.redemptions import REDEMPTIONS, PromotionRecords, ask_redemptions, summarise_redemptions
 from training.results import POPULARITY, Result, find
 from training.split import leave_one_out, split_by_time, split_first_to_second_site
 
@@ -48,6 +53,36 @@ class Judgement:
         return self.ndcg_at_10 / self.popularity if self.popularity > 0 else None
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes
+    ----------
+    results : list of Result
+        Every figure.
+    answers : dict of protocol to dict of model to Answers
+        Query by query, of the main protocols.
+    parameters : dict of model kind to mapping
+        What each of the models was made with.
+    """
+
+    results: list[Result] = field(default_factory=list)
+    answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
+    parameters: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def of(self, kind: str) -> list[Result]:
+        """The figures of one kind of model, and of popularity beside it."""
+        return [one for one in self.results if one.model in (kind, POPULARITY)]
+
+    def answers_of(self, *names: str) -> dict[str, dict[str, Answers]]:
+        """The answers of some of the models, popularity's among them."""
+        return {
+            protocol: {name: mine for name, mine in answers.items() if name in (*names, POPULARITY)}
+            for protocol, answers in self.answers.items()
+        }
+
+
 def evaluate(
     activity: pa.Table,
     records: PromotionRecords,
@@ -58,31 +93,48 @@ def evaluate(
     weights: InteractionWeights,
     random_state: int,
     progress: Callable[[int, int], None],
-) -> list[Result]:
+) -> Evaluation:
     """Fit on a part and ask about the rest: by time (or one left out) with redemptions; first to second site.
 
-    All models are asked the same questions. What the data cannot answer is left out, down to an empty list.
+    All models are asked the same questions. What the data cannot answer is left out, down to nothing.
     """
     later = (
         leave_one_out(activity, random_state=random_state) if cut is None else split_by_time(activity, cut)
     )
     splits = (later, split_first_to_second_site(activity, random_state=random_state))
-    results: list[Result] = []
+    evaluation = Evaluation()
     for place, split in enumerate(splits):
         progress(place, len(splits))
         since = cut if split is later else None
         try:
             interactions = build_interactions(split.train, weights, as_of=since)
             models, popularity = [fit(interactions) for fit in fits], Popularity().fit(interactions)
+            evaluation.parameters.update({model.kind: model.parameters() for model in models})
             if since is not None and (records.conversions["occurred_at"] >= since).any():
-                results += evaluate_redemptions(
+                for asked in ask_redemptions(
                     models, interactions, records, popularity=popularity, poolings=poolings, since=since
-                )
-            results += evaluate_items(models, interactions, split, popularity=popularity)
+                ):
+                    evaluation.results.extend(summarise_redemptions(asked, interactions))
+                    _keep(evaluation, asked.protocol, asked.rankings, asked.consumers)
+            rankings, queries = rank_items(models, interactions, split, popularity=popularity)
+            evaluation.results.extend(
+                summarise_items(rankings, queries, protocol=split.protocol, interactions=interactions)
+            )
+            _keep(evaluation, split.protocol, rankings, [query.consumer_id for query in queries])
         except (NothingToEvaluate, NoInteractions) as error:
             logger.warning("%s is not measured: %s", split.protocol, error)
     progress(len(splits), len(splits))
-    return results
+    return evaluation
+
+
+def _keep(
+    evaluation: Evaluation,
+    protocol: str,
+    rankings: Mapping[str, Rankings],
+    consumers: Sequence[str] | NDArray[np.str_],
+) -> None:
+    if protocol in MAIN_PROTOCOLS:
+        evaluation.answers[protocol] = {name: Answers.of(mine, consumers) for name, mine in rankings.items()}
 
 
 def judge(results: list[Result], model_kind: str) -> Judgement | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from training.errors import InvalidProtocol
 
@@ -26,17 +27,23 @@ class Rankings:
         Whether each of them is relevant.
     n_relevant : int64[n_queries]
         Relevant things of each query, those that no ranking could find included.
+    percentile : float32[n_queries, depth], optional
+        How popular each of them is among the candidates: 1 for the most popular one, 1 / n for the last of n;
+        NaN where there were fewer than `depth`.
     """
 
     ranked: NDArray[np.int64]
     hits: NDArray[np.bool_]
     n_relevant: NDArray[np.int64]
+    percentile: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.ranked.shape != self.hits.shape or self.hits.ndim != 2:
             raise InvalidProtocol(
                 f"ranked is {self.ranked.shape}, hits {self.hits.shape}; give both as [n, depth]"
             )
+        if self.percentile is not None and self.percentile.shape != self.hits.shape:
+            raise InvalidProtocol(f"ranked is {self.ranked.shape}, percentile {self.percentile.shape}")
         if self.n_relevant.shape != self.hits.shape[:1]:
             raise InvalidProtocol(
                 f"{len(self.hits)} rankings but {self.n_relevant.shape} counts of what is relevant"
@@ -52,7 +59,8 @@ class Rankings:
 
     def select(self, which: NDArray[Any]) -> "Rankings":
         """Some of the queries, by mask or places."""
-        return Rankings(self.ranked[which], self.hits[which], self.n_relevant[which])
+        percentile = None if self.percentile is None else self.percentile[which]
+        return Rankings(self.ranked[which], self.hits[which], self.n_relevant[which], percentile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,24 @@ def coverage(rankings: Rankings, k: int, *, n_candidates: int) -> float:
     _first(rankings, k)
     shown = np.unique(rankings.ranked[:, :k])
     return float((shown >= 0).sum() / n_candidates)
+
+
+def popularity_percentile(popularity: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Rank of each candidate by popularity, as a share: 1 for the most popular, float32[n].
+
+    Equal ones share the mean of their ranks.
+    """
+    return np.asarray(rankdata(popularity) / max(len(popularity), 1), dtype=np.float32)
+
+
+def popularity_bias(rankings: Rankings, k: int) -> float | None:
+    """Mean popularity percentile of what is among the first k; None when it is not known, or nothing is."""
+    _first(rankings, k)
+    if rankings.percentile is None:
+        return None
+    shown = rankings.percentile[:, :k]
+    known = ~np.isnan(shown)
+    return float(shown[known].mean(dtype=np.float64)) if known.any() else None
 
 
 def bootstrap_intervals(

@@ -24,9 +24,9 @@ from models.popularity import FittedPopularity
 from models.projection import Projection
 from models.recommender import FittedRecommender
 from training.errors import NothingToEvaluate
-from training.evaluate import history_of
-from training.metrics import Rankings, top_ranked
-from training.results import DEPTH, POPULARITY, Result, summarise
+from training.evaluate import SEGMENTS, history_of, segment_of
+from training.metrics import Rankings, popularity_percentile, top_ranked
+from training.results import DEPTH, EVERYTHING, POPULARITY, Result, summarise
 
 POPULARITY_POOLING = Pooling(kind="sum", overlap=0.0)
 """How the yardstick ranks promotions: by all the activity with the items they cover."""
@@ -193,6 +193,39 @@ def evaluate_redemptions(
         What they were fitted on: nothing from `since` on.
     poolings : mapping of model kind to Pooling
     """
+    results: list[Result] = []
+    for asked in ask_redemptions(
+        models, interactions, records, popularity=popularity, poolings=poolings, since=since, until=until
+    ):
+        results += summarise_redemptions(asked, interactions)
+    return results
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class AskedRedemptions:
+    """Redemptions and what each model ranked for them, popularity among the models."""
+
+    protocol: str
+    queries: list[RedemptionQuery]
+    rankings: Mapping[str, Rankings]
+
+    @property
+    def consumers(self) -> NDArray[np.str_]:
+        """Whose queries they are, str[n_queries]."""
+        return np.array([query.consumer_id for query in self.queries])
+
+
+def ask_redemptions(
+    models: Sequence[FittedRecommender],
+    interactions: Interactions,
+    records: PromotionRecords,
+    *,
+    popularity: FittedPopularity,
+    poolings: Mapping[str, Pooling],
+    since: datetime,
+    until: datetime | None = None,
+) -> list[AskedRedemptions]:
+    """Rank the promotions of every redemption; see `evaluate_redemptions`."""
     covered = records.covered()
     scorers = {
         model.kind: PromotionScorer(
@@ -204,23 +237,44 @@ def evaluate_redemptions(
         scorers[POPULARITY] = PromotionScorer(
             popularity, popularity=popularity, pooling=POPULARITY_POOLING, covered=covered
         )
-    results: list[Result] = []
+    asked = []
     for protocol, sent_only in ((REDEMPTIONS, False), (REDEMPTIONS_SENT, True)):
         if sent_only and ("audience_id" not in records.promotions or records.audience.empty):
             continue
         queries = redemption_queries(records, since=since, until=until, sent_only=sent_only)
-        rankings = rank_promotions(scorers, queries, interactions)
-        n_offers = len(np.unique(np.concatenate([query.offer for query in queries])))
-        consumers = np.array([query.consumer_id for query in queries])
-        results += summarise(rankings, consumers, protocol=protocol, n_candidates=n_offers)
+        asked.append(AskedRedemptions(protocol, queries, rank_promotions(scorers, queries, interactions)))
+    return asked
+
+
+def summarise_redemptions(asked: AskedRedemptions, interactions: Interactions) -> list[Result]:
+    """Every figure of ranked promotions: of all queries, and by what is known of the consumer anywhere."""
+    consumers = asked.consumers
+    segments = {one: segment_of(history_of(one, interactions)) for one in np.unique(consumers).tolist()}
+    segment = np.array([segments[consumer_id] for consumer_id in consumers.tolist()])
+    n_offers = len(np.unique(np.concatenate([query.offer for query in asked.queries])))
+    results: list[Result] = []
+    for name in (EVERYTHING, *SEGMENTS):
+        which = segment == name if name != EVERYTHING else np.ones(len(segment), dtype=bool)
+        if which.any():
+            results += summarise(
+                {model: mine.select(which) for model, mine in asked.rankings.items()},
+                consumers[which],
+                protocol=asked.protocol,
+                n_candidates=n_offers,
+                segment=name,
+            )
     return results
 
 
 def rank_promotions(
     scorers: Mapping[str, PromotionScorer], queries: list[RedemptionQuery], interactions: Interactions
 ) -> dict[str, Rankings]:
-    """Rank the candidates of each query with each scorer."""
+    """Rank the candidates of each query with each scorer.
+
+    How popular each of them is among the query's candidates is told when popularity is one of the scorers.
+    """
     tops: dict[str, list[NDArray[np.int64]]] = {name: [] for name in scorers}
+    percentiles: dict[str, list[NDArray[np.float32]]] = {name: [] for name in scorers}
     scores: dict[str, NDArray[np.float32]] = {}
     asked = None
     # See evaluate_items.
@@ -230,22 +284,35 @@ def rank_promotions(
                 asked = query.consumer_id
                 history = history_of(asked, interactions)
                 scores = {name: scorer.score(history) for name, scorer in scorers.items()}
+            offers, place = np.unique(query.offer, return_inverse=True)
+            best = {name: _best(scores[name][query.candidates], place) for name in scorers}
+            percentile = popularity_percentile(best[POPULARITY]) if POPULARITY in best else None
             for name in scorers:
-                tops[name].append(_top_offers(scores[name][query.candidates], query.offer))
+                top = top_ranked(best[name], DEPTH)
+                tops[name].append(np.where(top < 0, top, offers[top]))
+                if percentile is not None:
+                    percentiles[name].append(np.where(top < 0, np.float32(np.nan), percentile[top]))
     n_relevant = np.array([len(query.relevant) for query in queries])
     hits = {
         name: np.array([np.isin(row, query.relevant) for row, query in zip(top, queries, strict=True)])
         for name, top in tops.items()
     }
-    return {name: Rankings(np.array(top), hits[name], n_relevant) for name, top in tops.items()}
+    return {
+        name: Rankings(
+            np.array(top),
+            hits[name],
+            n_relevant,
+            np.array(percentiles[name]) if percentiles[name] else None,
+        )
+        for name, top in tops.items()
+    }
 
 
-def _top_offers(scores: NDArray[np.float32], offer: NDArray[np.int64]) -> NDArray[np.int64]:
-    offers, place = np.unique(offer, return_inverse=True)
-    best = np.full(len(offers), -np.inf, dtype=np.float32)
+def _best(scores: NDArray[np.float32], place: NDArray[np.intp]) -> NDArray[np.float32]:
+    """The best score of each offer's promotions, float32[n_offers]."""
+    best = np.full(place.max() + 1, -np.inf, dtype=np.float32)
     np.maximum.at(best, place, scores)
-    top = top_ranked(best, DEPTH)
-    return np.where(top < 0, top, offers[top])
+    return best
 
 
 def _offers(promotions: pd.DataFrame) -> NDArray[np.int64]:

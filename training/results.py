@@ -13,6 +13,7 @@ from training.metrics import (
     coverage,
     hit_rate,
     ndcg,
+    popularity_bias,
     recall,
     reciprocal_rank,
 )
@@ -39,11 +40,14 @@ class Result:
     model : str
         Kind of the model, or `popularity` beside it.
     site_id, segment : str
-        Whose queries: of one site, of consumers `hot`, `warm` or `cold` there; `all`.
+        Whose queries: of one site, of consumers `hot`, `warm` or `cold` there; `all`. For promotions, which
+        are not of one site, it is what is known of the consumer on all sites.
     metric, k
-        `ndcg`, `recall`, `mrr`, `hit_rate`, `coverage`, and how many places count.
+        `ndcg`, `recall`, `mrr`, `hit_rate`, `coverage`, `popularity_bias`, and how many places count.
     mean, low, high : float
-        Mean over the queries and its 95 % interval (none for coverage: it is one number, not a mean).
+        Mean over the queries and its 95 % interval. Coverage (the share of all candidates that anybody is
+        shown) and popularity bias (mean popularity percentile of what is shown: 1 is the most popular
+        candidate, .5 what chance would show) are one number each, without an interval.
     """
 
     protocol: str
@@ -98,6 +102,8 @@ def summarise(
     for model, mine in rankings.items():
         share = coverage(mine, MAIN_K, n_candidates=n_candidates)
         results.append(result(model, "coverage", MAIN_K, share, None))
+        if (bias := popularity_bias(mine, MAIN_K)) is not None:
+            results.append(result(model, "popularity_bias", MAIN_K, bias, None))
     return results
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from features.interactions import Interactions, build_interactions
 from features.snapshot import Snapshot
@@ -23,11 +22,11 @@ from models.recommender import FittedRecommender
 from storage.database import Database
 from storage.settings import Settings
 from storage.sources import Source, get_source
+from training.answers import Answers, gain
 from training.cuts import choose_cut
 from training.errors import NothingToEvaluate
 from training.evaluate import rank_items
 from training.fitting import Progress
-from training.metrics import Rankings, bootstrap_intervals, ndcg
 from training.plan import Plan
 from training.redemptions import (
     REDEMPTIONS,
@@ -37,7 +36,6 @@ from training.redemptions import (
     rank_promotions,
     redemption_queries,
 )
-from training.results import MAIN_K
 from training.snapshots import fresh_snapshot
 from training.split import COLUMNS, Split, leave_one_out, read_activity, split_by_time
 
@@ -193,14 +191,6 @@ class _Questions:
     cut: datetime | None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Answers:
-    """Whose queries they were, str[n_queries], and the NDCG@10 of each, float64[n_queries]."""
-
-    consumers: NDArray[np.str_]
-    ndcg: NDArray[np.float64]
-
-
 def _check_usable(source: Source) -> None:
     if source.usable:
         return
@@ -252,7 +242,7 @@ def _taken_up(records: PromotionRecords, cut: datetime) -> Sequence[RedemptionQu
 
 def _ask(
     questions: _Questions, train: pa.Table, *, plan: Plan, progress: Callable[[int], None]
-) -> dict[str, _Answers]:
+) -> dict[str, Answers]:
     """Fit on a train part, from each seed, and answer; the main protocol comes first."""
     interactions = build_interactions(train, plan.weights, as_of=questions.cut)
     popularity = Popularity().fit(interactions)
@@ -262,7 +252,7 @@ def _ask(
         answers.append(_answer(questions, model, interactions, popularity=popularity, pooling=plan.pools_by))
         progress(place + 1)
     return {
-        protocol: _Answers(first.consumers, np.mean([one[protocol].ndcg for one in answers], axis=0))
+        protocol: Answers(first.consumer, np.mean([one[protocol].ndcg for one in answers], axis=0))
         for protocol, first in answers[0].items()
     }
 
@@ -274,35 +264,32 @@ def _answer(
     *,
     popularity: FittedPopularity,
     pooling: Pooling,
-) -> dict[str, _Answers]:
+) -> dict[str, Answers]:
     answers = {}
     if questions.redemptions:
         covered = questions.records.covered()
         scorer = PromotionScorer(model, popularity=popularity, pooling=pooling, covered=covered)
         asked = list(questions.redemptions)
         ranked = rank_promotions({model.kind: scorer}, asked, interactions)[model.kind]
-        answers[REDEMPTIONS] = _answers(ranked, [query.consumer_id for query in asked])
+        answers[REDEMPTIONS] = Answers.of(ranked, [query.consumer_id for query in asked])
     rankings, queries = rank_items([model], interactions, questions.split, popularity=popularity)
-    items = _answers(rankings[model.kind], [query.consumer_id for query in queries])
+    items = Answers.of(rankings[model.kind], [query.consumer_id for query in queries])
     return {**answers, questions.split.protocol: items}
 
 
-def _answers(rankings: Rankings, consumers: list[str]) -> _Answers:
-    return _Answers(np.array(consumers), ndcg(rankings, MAIN_K))
-
-
-def _effect(protocol: str, without: _Answers, including: _Answers) -> Effect:
-    columns = np.stack([without.ndcg, including.ndcg, including.ndcg - without.ndcg], axis=1)
-    before, after, gain = bootstrap_intervals(columns, groups=without.consumers)
-    n_consumers = len(np.unique(without.consumers))
-    if n_consumers < LEAST_CONSUMERS:
-        verdict = "too few consumers"
-    elif gain.low > 0:
-        verdict = "better"
-    else:
-        verdict = "worse" if gain.high < 0 else "no difference seen"
+def _effect(protocol: str, without: Answers, including: Answers) -> Effect:
+    found = gain(without, including)
+    n_consumers, difference = without.n_consumers, found.difference
     return Effect(
-        protocol, len(columns), n_consumers, before.mean, after.mean, gain.mean, gain.low, gain.high, verdict
+        protocol=protocol,
+        n_queries=len(without),
+        n_consumers=n_consumers,
+        without=found.before.mean,
+        including=found.after.mean,
+        gain=difference.mean,
+        low=difference.low,
+        high=difference.high,
+        verdict="too few consumers" if n_consumers < LEAST_CONSUMERS else found.verdict,
     )
 
 
