@@ -41,7 +41,9 @@ from training.errors import TrainingError
 
 if TYPE_CHECKING:
     from training.benchmark import BenchmarkReport, Line
+    from training.compare import ComparedModel
     from training.metrics import Interval
+    from training.results import Result
     from training.source_report import SourceReport
 
 REFUSALS = (StorageError, FeaturesError, ModelsError, TrainingError)
@@ -441,25 +443,66 @@ def train(
     _show(report, as_json=as_json)
 
 
-@app.command(epilog="Example: tailor compare --json")
-def compare(as_json: AsJson = False) -> None:
-    """Show the registered models side by side, best first, popularity among them."""
-    from training.compare import compare as rows
+@app.command(epilog="Example: tailor compare 3 4 --plots pictures")
+def compare(
+    versions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Show these slice by slice; without any, all in one line each.", metavar="VERSION..."
+        ),
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also draw them, as PNG files; without VERSION those that were asked what the newest was.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the registered models side by side, best first, popularity among them; or some in detail."""
+    from training.compare import comparable, results_of, rows_of, side_by_side
+    from training.compare import compare as all_rows
 
-    found = rows(read_settings())
-    _show(found, as_json=as_json, empty="no models yet; train one: tailor train", columns=_compared)
+    settings = read_settings()
+    rows = rows_of(settings, versions) if versions else all_rows(settings)
+    drawn = rows if versions else comparable(rows)
+    results = (
+        side_by_side({row.name: results_of(settings, row.version) for row in drawn})
+        if versions or plots
+        else []
+    )
+    if as_json and versions:
+        _show(
+            {"versions": [asdict(row) for row in rows], "results": [asdict(one) for one in results]},
+            as_json=True,
+        )
+    else:
+        _show(rows, as_json=as_json, empty="no models yet; train one: tailor train", columns=_compared)
+    if versions and not as_json:
+        _print_slices(rows, results)
+    if plots is not None:
+        from training.plots import save_plots
+
+        for file in save_plots(results, plots, rows=drawn):
+            stderr.print(str(file), soft_wrap=True, highlight=False)
 
 
 @app.command(epilog="Example: tailor promote 3")
 def promote(
-    version: Annotated[str, typer.Argument(help="A version from `tailor compare`.")], as_json: AsJson = False
+    version: Annotated[str, typer.Argument(help="A version from `tailor compare`.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it ranks worse than the champion; the log then says so.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Make a version the champion: running servers swap to it without dropping a request."""
+    """Make a version the champion, unless it is worse: servers swap to it without dropping a request."""
     from training.promotion import promote as make_champion
 
     settings = read_settings()
     with _database(settings) as database:
-        _show(make_champion(database, settings, version, actor="tailor promote"), as_json=as_json)
+        change = make_champion(database, settings, version, actor="tailor promote", force=force)
+    _show(change, as_json=as_json)
 
 
 @app.command(epilog="Example: tailor rollback")
@@ -621,14 +664,32 @@ def _compared(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": f"{row['version']}{' *' if row['champion'] else ''}",
         "model": row["model"],
-        "NDCG@10": f"{row['ndcg_at_10']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+        "NDCG@10": f"{row['ndcg_at_10']:.3f}±{(row['high'] - row['low']) / 2:.3f}"
         if judged
         else "not judged",
         "popularity": f"{row['popularity']:.3f}" if judged else "",
-        "recall@10": f"{row['recall_at_10']:.3f}" if judged else "",
-        "judged by": f"{row['judged_by']}, {row['n_queries']}" if judged else "",
-        "trained": row["trained_at"],
+        "coverage": _rounded(row["coverage"], ".2f"),
+        "bias": _rounded(row["popularity_bias"], ".2f"),
+        "train s": _rounded(row["train_seconds"], ".1f"),
+        "MB": _rounded(row["bundle_bytes"], ".1f", per=1e6),
+        "µs": _rounded(row["decision_us"], ".0f"),
+        "judged by": row["judged_by"],
     }
+
+
+def _rounded(value: float | None, form: str, *, per: float = 1) -> str:
+    return "" if value is None else format(value / per, form)
+
+
+def _print_slices(rows: "Sequence[ComparedModel]", results: "Sequence[Result]") -> None:
+    """NDCG@10 slice by slice, then every metric over all queries."""
+    from training.slices import metric_table, slice_table
+
+    if len({row.asked for row in rows}) > 1:
+        stdout.print("these versions were asked different questions: their figures do not compare")
+    for title, table in (("NDCG@10", slice_table(results)), ("all queries", metric_table(results))):
+        stdout.print(f"\n[bold]{title}[/], ±: half of a 95 % interval")
+        _print_table(table.reset_index().to_dict("records"))
 
 
 def _live(entry: dict[str, Any]) -> dict[str, Any]:

@@ -18,11 +18,11 @@ from storage.settings import Settings
 from training.cuts import choose_cut
 from training.errors import InvalidProtocol
 from training.fitting import Progress
-from training.judging import Judgement, evaluate, judge
+from training.incumbent import Incumbent, answers_of, find_incumbent
+from training.judging import Evaluation, Judgement, evaluate, judge
 from training.plan import Plan
 from training.redemptions import PromotionRecords
 from training.registration import about_data, register_model
-from training.results import POPULARITY, Result
 from training.snapshots import fresh_snapshot, kept_snapshot
 from training.split import read_activity
 from training.tracking import Tracker
@@ -117,21 +117,25 @@ def train_snapshot(
             )
             for plan in plans
         ]
-        results, cut = _judge(snapshot, plans, report=report)
+        incumbent = find_incumbent(tracker, settings)
+        evaluation, cut = _judge(snapshot, plans, incumbent, report=report)
         interactions = build_interactions(snapshot, plans[0].weights)
         data = about_data(snapshot, interactions, cut)
         for plan, run in zip(plans, runs, strict=True):
+            began = time.perf_counter()
             model = plan.fit(interactions, progress=partial(report, f"fit {plan.model}"))
-            mine = [one for one in results if one.model in (plan.model, POPULARITY)]
-            judgement = judge(mine, plan.model)
+            train_seconds = time.perf_counter() - began
+            judgement = judge(evaluation.of(plan.model), plan.model)
             report(f"register {plan.model}", 0, None)
             version, digest = register_model(
                 run,
                 model,
                 plan=plan,
                 interactions=interactions,
-                results=mine,
+                results=evaluation.of(plan.model),
+                answers=evaluation.answers_of(plan.model, *([incumbent.digest] if incumbent else [])),
                 judgement=judgement,
+                train_seconds=train_seconds,
                 data=data,
                 directory=work / plan.model,
             )
@@ -161,22 +165,34 @@ def _check(plans: Sequence[Plan]) -> None:
 
 
 def _judge(
-    snapshot: Snapshot, plans: Sequence[Plan], *, report: Progress
-) -> tuple[list[Result], datetime | None]:
+    snapshot: Snapshot, plans: Sequence[Plan], incumbent: Incumbent | None, *, report: Progress
+) -> tuple[Evaluation, datetime | None]:
     activity = read_activity(snapshot.activity)
     records = PromotionRecords.from_snapshot(snapshot)
     cut = plans[0].cut or choose_cut(activity, records.conversions)
-    results = evaluate(
-        activity,
-        records,
+    first = plans[0]
+    same = partial(evaluate, activity, records, cut=cut, random_state=first.random_state)
+    evaluation = same(
         fits=[plan.fit for plan in plans],
         poolings={plan.model: plan.pools_by for plan in plans},
-        cut=cut,
-        weights=plans[0].weights,
-        random_state=plans[0].random_state,
+        weights=first.weights,
         progress=partial(report, "evaluate"),
     )
-    return results, cut
+    if incumbent is not None and not incumbent.was_asked(snapshot.digest, cut, first.random_state):
+        beside = answers_of(
+            incumbent,
+            evaluation,
+            plans=plans,
+            ask=lambda champion: same(
+                fits=[champion.fit],
+                poolings={champion.kind: champion.pooling},
+                weights=champion.weights,
+                progress=partial(report, "evaluate the champion"),
+            ),
+        )
+        for protocol, answers in beside.items():
+            evaluation.answers.get(protocol, {})[incumbent.digest] = answers
+    return evaluation, cut
 
 
 def _report(

@@ -10,13 +10,23 @@ from storage.champions import Champion, current_champion, previous_champion, rec
 from storage.database import Database
 from storage.schema import check_schema
 from storage.settings import Settings
-from training.errors import UnknownVersion
-from training.tracking import Tracker
+from training.errors import TrainingError, UnknownVersion, WorseThanChampion
+from training.gate import NOT_COMPARED, Finding, compare_with_champion
+from training.tracking import ModelVersion, Tracker
+
+FORCED = "worse, forced"
 
 
 @dataclass(frozen=True, slots=True)
 class ChampionChange:
-    """What serves now, and what served before."""
+    """What serves now, and what served before.
+
+    Attributes
+    ----------
+    compared : str
+        What the gate found: `better`, `no difference seen` or `worse, forced`, with the difference in
+        NDCG@10; or `not compared` and why.
+    """
 
     version: str
     model: str
@@ -24,37 +34,49 @@ class ChampionChange:
     changed: bool
     digest: str
     location: str
+    compared: str
 
 
 def promote(
-    database: Database, settings: Settings, version: str, *, actor: str = "promote"
+    database: Database, settings: Settings, version: str, *, actor: str = "promote", force: bool = False
 ) -> ChampionChange:
     """Make a registered version the champion; running servers follow the log.
 
     The bundle is fetched and checked first: a version whose bundle is not what was registered is refused and
     nothing changes.
 
+    Parameters
+    ----------
+    force : bool
+        Also a version that ranks worse than the champion; the log then says so.
+
     Raises
     ------
     UnknownVersion
         No such version.
+    WorseThanChampion
+        It ranks significantly worse than the champion, asked the same.
     BundleRefused
         Its bundle is missing or not what was registered.
     """
     check_schema(database)
     tracker = Tracker(settings)
     wanted = tracker.version(version)
-    champion = _placed(tracker, settings, wanted.version, expected_digest=wanted.tags.get("digest"))
     with database.connection() as connection:
         before = current_champion(connection)
+    found = _pass_gate(tracker, wanted, before, force=force)
+    if found.verdict == FORCED:
+        actor = f"{actor} --force: {found.why}"
+    champion = _placed(tracker, settings, wanted.version, expected_digest=wanted.tags.get("digest"))
+    with database.connection() as connection:
         # The alias first: should the log fail, the watcher of serving brings it up to date.
         tracker.set_champion(champion.version)
         changed = record_champion(connection, champion, action="promote", actor=actor)
-    return _change(champion, before, changed=changed)
+    return _change(champion, before, changed=changed, compared=str(found))
 
 
 def rollback(database: Database, settings: Settings, *, actor: str = "rollback") -> ChampionChange:
-    """Go one step back to the champion before this one, by the log.
+    """Go one step back to the champion before this one, by the log; how well it ranks is not asked.
 
     Raises
     ------
@@ -72,7 +94,26 @@ def rollback(database: Database, settings: Settings, *, actor: str = "rollback")
         before = current_champion(connection)
         tracker.set_champion(champion.version)
         changed = record_champion(connection, champion, action="rollback", actor=actor)
-    return _change(champion, before, changed=changed)
+    compared = f"{NOT_COMPARED}: going back is always possible"
+    return _change(champion, before, changed=changed, compared=compared)
+
+
+def _pass_gate(tracker: Tracker, wanted: ModelVersion, before: Champion | None, *, force: bool) -> Finding:
+    try:
+        found = compare_with_champion(tracker, wanted, before)
+    except TrainingError as error:
+        if not force:
+            raise
+        return Finding(NOT_COMPARED, str(error))
+    if found.verdict != "worse" or before is None:
+        return found
+    if not force:
+        raise WorseThanChampion(
+            f"version {wanted.version} ranks worse than the champion, version {before.version}: {found.why}, "
+            f"by {wanted.tags.get('judged_by')}; to promote it all the same: "
+            f"tailor promote {wanted.version} --force"
+        )
+    return Finding(FORCED, found.why)
 
 
 def _placed(tracker: Tracker, settings: Settings, version: str, *, expected_digest: str | None) -> Champion:
@@ -99,7 +140,7 @@ def _placed(tracker: Tracker, settings: Settings, version: str, *, expected_dige
     return Champion(version, bundle.model.kind, bundle.digest, str(final))
 
 
-def _change(champion: Champion, before: Champion | None, *, changed: bool) -> ChampionChange:
+def _change(champion: Champion, before: Champion | None, *, changed: bool, compared: str) -> ChampionChange:
     return ChampionChange(
         version=champion.version,
         model=champion.model_kind,
@@ -107,4 +148,5 @@ def _change(champion: Champion, before: Champion | None, *, changed: bool) -> Ch
         changed=changed,
         digest=champion.digest,
         location=champion.location,
+        compared=compared,
     )

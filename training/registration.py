@@ -12,6 +12,8 @@ from typing import Any
 from features.interactions import Interactions
 from features.snapshot import Snapshot
 from models.recommender import FittedRecommender
+from training.answers import ANSWERS_FILE, Answered, write_answers
+from training.cost import Cost, decision_us, folder_bytes
 from training.fitting import write_model
 from training.judging import Judgement
 from training.plan import Plan
@@ -29,7 +31,9 @@ def register_model(
     plan: Plan,
     interactions: Interactions,
     results: Sequence[Result],
+    answers: Answered,
     judgement: Judgement | None,
+    train_seconds: float,
     data: Mapping[str, Any],
     directory: Path,
 ) -> tuple[str, str]:
@@ -46,6 +50,7 @@ def register_model(
         data=data,
         code_revision=revision,
     )
+    cost = Cost(train_seconds, folder_bytes(bundle), decision_us(model, plan.pools_by, interactions))
     parameters = {
         "model": plan.model,
         "random_state": plan.random_state,
@@ -55,9 +60,9 @@ def register_model(
         **{f"pooling.{name}": value for name, value in plan.pools_by.to_json().items()},
         **{f"data.{name}": value for name, value in data.items()},
     }
-    run.log(parameters=parameters, metrics=metrics)
-    run.log_folder(_write_evaluation(results, directory / EVALUATION_FOLDER), EVALUATION_FOLDER)
-    version = run.register(bundle, tags=_tags(plan, judgement, digest, data))
+    run.log(parameters=parameters, metrics={**metrics, **asdict(cost)})
+    run.log_folder(_write_evaluation(results, answers, directory / EVALUATION_FOLDER), EVALUATION_FOLDER)
+    version = run.register(bundle, tags=_tags(plan, judgement, digest, data, cost))
     return version, digest
 
 
@@ -107,13 +112,17 @@ def code_revision() -> str:
     return said.stdout.strip()
 
 
-def _tags(plan: Plan, judgement: Judgement | None, digest: str, data: Mapping[str, Any]) -> dict[str, str]:
+def _tags(
+    plan: Plan, judgement: Judgement | None, digest: str, data: Mapping[str, Any], cost: Cost
+) -> dict[str, str]:
     tags = {
         "model_kind": plan.model,
         "digest": digest,
         "snapshot_digest": str(data["snapshot_digest"]),
         "as_of": str(data["as_of"]),
         "judged_from": str(data["judged_from"] or ""),
+        "random_state": str(plan.random_state),
+        **{name: f"{value:.6g}" for name, value in asdict(cost).items()},
     }
     if judgement is not None:
         tags |= {
@@ -125,8 +134,9 @@ def _tags(plan: Plan, judgement: Judgement | None, digest: str, data: Mapping[st
     return tags
 
 
-def _write_evaluation(results: Sequence[Result], directory: Path) -> Path:
+def _write_evaluation(results: Sequence[Result], answers: Answered, directory: Path) -> Path:
     directory.mkdir()
+    write_answers(answers, directory / ANSWERS_FILE)
     rows = [asdict(result) for result in results]
     (directory / RESULTS_FILE).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     if results:

@@ -228,8 +228,8 @@ class Tracker:
         )
 
     @_told
-    def download_folder(self, run_id: str, name: str, directory: Path) -> Path:
-        """Put what a run kept under `name` below `directory` and return its own folder."""
+    def download(self, run_id: str, name: str, directory: Path) -> Path:
+        """Put the file or folder that a run kept under `name` below `directory` and return its path."""
         directory.mkdir(parents=True, exist_ok=True)
         return Path(self._client.download_artifacts(run_id, name, str(directory)))
 

@@ -18,6 +18,7 @@ from training.tracking import Tracker
 ROOT = Path(__file__).parent.parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 START = datetime(2026, 1, 1, tzinfo=UTC)
+PICTURES = {"1-explore-activity": 3, "2-retrain": 2, "3-compare-models": 6}
 
 
 def fill(database: Database, directory: Path) -> None:
@@ -104,7 +105,7 @@ def test_exploring_shows_when_where_and_how_much(
 ) -> None:
     fill(database, tmp_path)
     pictures = run_notebook("1-explore-activity", database_url=database_url, home=tmp_path / "home")
-    assert len(pictures) == 3
+    assert len(pictures) == PICTURES["1-explore-activity"]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -118,6 +119,6 @@ def test_training_in_a_notebook_registers_its_versions_and_draws_them(
     fill(database, tmp_path)
     home = tmp_path / "home"
     pictures = run_notebook(name, database_url=database_url, home=home)
-    assert len(pictures) == 2
+    assert len(pictures) == PICTURES[name]
     versions = sorted(Tracker(Settings(home=home)).versions(), key=lambda version: int(version.version))
     assert [version.tags["model_kind"] for version in versions] == kinds

@@ -91,7 +91,8 @@ def test_what_is_registered_is_the_bundle_and_what_was_measured(
     assert bundle.manifest["data"]["n_consumers"] == 24
     evaluation = next((settings.home / "mlartifacts").glob(f"{report.run_id}/**/evaluation"))
     assert {path.name for path in evaluation.iterdir()} == {
-        "results.json", "recall_by_k.png", "ndcg_by_model.png"
+        "answers.npz", "results.json", "recall_by_k.png", "ndcg_by_model.png", "ndcg_by_segment.png",
+        "ndcg_by_site.png", "coverage_and_bias.png"
     }  # fmt: skip
     protocols = {row["protocol"] for row in json.loads((evaluation / "results.json").read_text())}
     assert protocols == {"redemptions", "time", "second_site"}
