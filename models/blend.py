@@ -155,6 +155,11 @@ class FittedBlend:
         return f"FittedBlend({', '.join(map(repr, self.members))})"
 
     @cached_property
+    def made_with(self) -> Blend:
+        """The unfitted blend."""
+        return read_blend(self.parameters())
+
+    @cached_property
     def prior(self) -> NDArray[np.float32]:
         """Popularity's part before any history is known, float32[n_items]."""
         return np.float32(self.popularity) * self.crowd

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from features.interactions import Interactions
 from features.weights import KINDS
 from models.blend import Blend, Member, crowd_of
-from training.mixing import mix, tabulate
+from models.pooling import Pooling
+from models.popularity import Popularity
+from training.cost import decision_us
+from training.mixing import Rules, ScoreTable, mix, tabulate
 from training.ranking import Score
 from training.search import Finalist, Limits, Told, search
 from training.validation import Validation
@@ -60,21 +63,40 @@ def choose(
         on_trial=on_trial,
         on_progress=lambda done, total: on_progress("search", done, total),
     )
-    interactions = validation.interactions
-    crowds = [_crowd(interactions, strength) for strength in STRENGTHS]
+    crowds = [_crowd(validation.interactions, strength) for strength in STRENGTHS]
     table = tabulate(
         [*(finalist.score for finalist in finalists), *crowds],
         validation.questions,
-        interactions,
+        validation.interactions,
         masked=validation.masked,
         progress=lambda done, total: on_progress("mix", done, total),
     )
-    # At most one way in which popularity counts joins.
-    groups = [*range(len(finalists)), *(len(finalists) for _ in STRENGTHS)]
-    weights, value = mix(table, validation.metric.of, depth=validation.metric.k, groups=groups)
-    blend = _blend([finalist.member for finalist in finalists], weights)
+    rules = _rules(finalists, validation.interactions, limits.max_decision_us)
+    weights, value = mix(table, validation.metric.of, depth=validation.metric.k, rules=rules)
+    blend = _blend([finalist.member for finalist in finalists], weights / _height(table, weights))
     logger.info("chosen: %s, %s %.4f", blend, validation.metric.name, value)
     return Choice(blend, value, finalists)
+
+
+def _rules(finalists: list[Finalist], interactions: Interactions, max_decision_us: float | None) -> Rules:
+    """At most one strength of popularity, and all of it within what a decision may cost."""
+    n_models = len(finalists)
+    groups = np.array([*range(n_models), *(n_models for _ in STRENGTHS)])
+    costs = np.zeros(len(groups))
+    if max_decision_us is None:
+        return Rules(groups, costs, np.inf)
+    pooling = Pooling()
+    rest = decision_us(Popularity().fit(interactions), pooling, interactions)
+    for place, finalist in enumerate(finalists):
+        costs[place] = max(0.0, decision_us(finalist.fitted, pooling, interactions) - rest)
+        logger.info("%s: %.0f us a decision", finalist.trial.family, costs[place])
+    return Rules(groups, costs, max_decision_us - rest)
+
+
+def _height(table: ScoreTable, weights: NDArray[np.float64]) -> float:
+    """What the best candidate of a question scores on average: 1 after dividing by it."""
+    total = np.tensordot(weights.astype(np.float32), np.nan_to_num(table.scores, neginf=0.0), axes=1)
+    return max(float(total.max(axis=1).mean()), 1e-9)
 
 
 def _blend(members: list[Member], weights: NDArray[np.float64]) -> Blend:

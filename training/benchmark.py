@@ -21,7 +21,7 @@ from models.recommender import FittedRecommender
 from training.auto import choose
 from training.benchmark_folder import BenchmarkFolder, open_folder, read_kind
 from training.errors import FolderRefused, InvalidProtocol
-from training.fitting import MODEL_KINDS, Progress, fit
+from training.fitting import AUTO, MODELS, Progress, fit
 from training.memory import PeakMemory
 from training.metrics import Interval, Rankings, bootstrap_intervals
 from training.predictions import Predictions, write_predictions
@@ -34,7 +34,6 @@ from training.validation import validation_of
 
 N_RESAMPLES: Final = 200
 LEAST_DEPTH: Final = 20
-AUTO = "auto"
 OURS, REFERENCE, PUBLISHED = "ours", "reference", "published"
 
 
@@ -111,8 +110,8 @@ def run_benchmark(
         The folder is not in the format.
     """
     started = time.perf_counter()
-    if model not in (AUTO, *MODEL_KINDS):
-        raise InvalidProtocol(f"unknown model {model!r}; known: {', '.join((AUTO, *MODEL_KINDS))}")
+    if model not in MODELS:
+        raise InvalidProtocol(f"unknown model {model!r}; known: {', '.join(MODELS)}")
     with (
         PeakMemory() as peak,
         nullcontext() if predictions is None else write_predictions(predictions) as sink,

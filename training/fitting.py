@@ -7,15 +7,28 @@ from typing import Any, Final
 from features.interactions import Interactions
 from models.als import Als
 from models.bundle import write_bundle
+from models.graph import Graph
+from models.ials import Ials
 from models.pooling import Pooling
 from models.popularity import Popularity
-from models.recommender import FittedRecommender
+from models.recommender import FittedRecommender, Recommender
+from models.ridge import Ridge
 from training.errors import InvalidProtocol
 from training.redemptions import POPULARITY_POOLING
 
-MODEL_KINDS: Final = ("als", "popularity")
+AUTO: Final = "auto"
+"""The model that chooses itself, see `training.auto`: what comes out is a blend."""
 
-DEFAULT_POOLING: Final[Mapping[str, Pooling]] = {"als": Pooling(), "popularity": POPULARITY_POOLING}
+MODEL_KINDS: Final = ("als", "graph", "ials", "popularity", "ridge")
+
+MODELS: Final = (AUTO, *MODEL_KINDS)
+"""What may be asked for."""
+
+DEFAULT_POOLING: Final[Mapping[str, Pooling]] = {
+    "blend": Pooling(),
+    **dict.fromkeys(MODEL_KINDS, Pooling()),
+    "popularity": POPULARITY_POOLING,
+}
 """How each kind's item scores become promotion scores; chosen on redemptions before October 2017."""
 
 Progress = Callable[[str, int, int | None], None]
@@ -27,25 +40,38 @@ def fit(
     interactions: Interactions,
     *,
     random_state: int = 42,
-    parameters: Als | None = None,
+    parameters: Recommender | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FittedRecommender:
     """Fit a model.
 
     Parameters
     ----------
-    parameters : Als, optional
-        For `als`, instead of its defaults and `random_state`.
+    parameters : Recommender, optional
+        The unfitted model, instead of the kind's defaults and `random_state`.
     progress : callable, optional
-        Told (iterations done, iterations).
+        Told (steps done, steps).
     """
+    unfitted: Any = parameters or _defaults(kind, random_state)
+    fitted: FittedRecommender = (
+        unfitted.fit(interactions) if kind == "popularity" else unfitted.fit(interactions, progress=progress)
+    )
+    return fitted
+
+
+def _defaults(kind: str, random_state: int) -> Recommender:
     match kind:
         case "als":
-            unfitted = parameters or Als(random_state=random_state)
-            return unfitted.fit(interactions, progress=progress)
+            return Als(random_state=random_state)
+        case "graph":
+            return Graph()
+        case "ials":
+            return Ials(random_state=random_state)
         case "popularity":
-            return Popularity().fit(interactions)
-    raise InvalidProtocol(f"unknown model {kind!r}; known: {', '.join(MODEL_KINDS)}")
+            return Popularity()
+        case "ridge":
+            return Ridge()
+    raise InvalidProtocol(f"unknown model {kind!r}; known: {', '.join(MODELS)}")
 
 
 def write_model(

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from features.interactions import Interactions
 from features.weights import InteractionWeights
-from models.als import Als
 from models.pooling import Pooling
-from models.recommender import FittedRecommender
+from models.recommender import FittedRecommender, Recommender
 from training.errors import InvalidProtocol
-from training.fitting import DEFAULT_POOLING, MODEL_KINDS, fit
+from training.fitting import AUTO, DEFAULT_POOLING, MODELS, fit
+from training.search import Limits
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -20,7 +20,7 @@ class Plan:
     Parameters
     ----------
     model : str
-        `als` or `popularity`.
+        One of `training.fitting.MODELS`, or `blend` with its parameters.
     random_state : int
         Same seed, same data: same model.
     cut : datetime, optional
@@ -28,27 +28,30 @@ class Plan:
         chosen, see `training.cuts`.
     parameters, pooling : optional
         Instead of the defaults of the kind.
+    limits : Limits
+        How long `auto` may search, and what a decision of it may cost.
     weights : InteractionWeights
         How much an event counts.
     """
 
-    model: str = "als"
+    model: str = AUTO
     random_state: int = 42
     cut: datetime | None = None
-    parameters: Als | None = None
+    parameters: Recommender | None = None
     weights: InteractionWeights = field(default_factory=InteractionWeights)
     pooling: Pooling | None = None
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        if self.model not in MODEL_KINDS:
-            raise InvalidProtocol(f"unknown model {self.model!r}; known: {', '.join(MODEL_KINDS)}")
+        if self.model not in MODELS and not (self.model == "blend" and self.parameters is not None):
+            raise InvalidProtocol(f"unknown model {self.model!r}; known: {', '.join(MODELS)}")
         if self.cut is not None and self.cut.tzinfo is None:
             raise InvalidProtocol(f"the cut {self.cut.isoformat()} has no time zone; give an aware time")
 
     @property
     def pools_by(self) -> Pooling:
         """How its item scores become promotion scores."""
-        return self.pooling or DEFAULT_POOLING[self.model]
+        return self.pooling or DEFAULT_POOLING.get(self.model, Pooling())
 
     def fit(
         self, interactions: Interactions, *, progress: Callable[[int, int], None] | None = None

@@ -19,6 +19,7 @@ import numpy as np
 
 from models.blend import Member, crowd_of
 from models.recommender import FittedRecommender
+from training.errors import InvalidProtocol
 from training.families import FAMILIES, Family, Setting, Values
 from training.questions import answer
 from training.ranking import Score, score_model
@@ -45,10 +46,19 @@ class Limits:
         Seconds for the whole search.
     n_trials : int or None
         So many trials of each family, however long they take: then a seed gives the same choice again.
+    max_decision_us : float or None
+        What ranking 10,000 promotions may take, see `training.cost.decision_us`. None: as long as it likes.
     """
 
     budget_s: float = 300.0
     n_trials: int | None = None
+    max_decision_us: float | None = 300.0
+
+    def __post_init__(self) -> None:
+        for name in ("budget_s", "n_trials", "max_decision_us"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InvalidProtocol(f"{name}={value!r}: give a number above 0")
 
 
 @dataclass(frozen=True, slots=True)
