@@ -59,13 +59,13 @@ def metric_by_model(results: Sequence[Result], *, metric: str = "ndcg", k: int =
         for place, (model, colour) in enumerate(models.items()):
             found = find(results, protocol=protocol, model=model, metric=metric, k=k)
             if found is not None:
-                axes.barh(place, found.mean, xerr=_spread(found), capsize=4, height=0.6, color=colour)
-        axes.set_yticks(range(len(models)), models)
+                style = {"capsize": 4, "height": 0.6, "color": colour, "label": model}
+                axes.barh(place, found.mean, xerr=_spread(found), **style)
+        axes.set_yticks([])
         axes.invert_yaxis()
         axes.set(xlabel=f"{metric}@{k}", xlim=(0, None))
 
-    height = 1.1 + 0.35 * len(_colours(results))
-    return _panels(_protocols(results), draw, height=height, legend=False)
+    return _panels(_protocols(results), draw, height=1.1 + 0.3 * len(_colours(results)))
 
 
 def metric_by_segment(results: Sequence[Result], *, metric: str = "ndcg", k: int = MAIN_K) -> Figure:
@@ -152,9 +152,7 @@ def save_plots(
     return [directory / name for name in figures]
 
 
-def _panels(
-    names: Sequence[str], draw: Callable[[Any, str], None], *, height: float, legend: bool = True
-) -> Figure:
+def _panels(names: Sequence[str], draw: Callable[[Any, str], None], *, height: float) -> Figure:
     """One panel a name, three a row, and one legend for all of them below."""
     n_columns = 2 if len(names) == 4 else min(len(names), _PANELS_A_ROW)
     n_rows = -(-len(names) // n_columns)
@@ -165,12 +163,11 @@ def _panels(
         draw(axes, name)
     for axes in every[len(names) :]:
         axes.set_axis_off()
-    if legend:
-        entries: dict[str, Any] = {}
-        for axes in every:
-            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-                entries.setdefault(label, handle)
-        figure.legend(entries.values(), entries, loc="outside lower center", ncols=min(len(entries), 4))
+    entries: dict[str, Any] = {}
+    for axes in every:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    figure.legend(entries.values(), entries, loc="outside lower center", ncols=min(len(entries), 4))
     return figure
 
 
