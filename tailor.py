@@ -416,10 +416,26 @@ def restore(
     _show({"file": str(file), "schema": revision}, as_json=as_json)
 
 
-@app.command(epilog="Example: tailor train --model als")
+Model = Annotated[str, typer.Option(help="auto (chooses and blends), als, graph, ials, popularity or ridge")]
+Budget = Annotated[float, typer.Option(help="Seconds that auto may search.", metavar="SECONDS")]
+Trials = Annotated[
+    int | None,
+    typer.Option(help="Tries of each family, however long they take: the same choice again.", metavar="N"),
+]
+
+
+@app.command(epilog="Example: tailor train --budget 600")
 def train(
-    model: Annotated[str, typer.Option(help="als or popularity")] = "als",
+    model: Model = "auto",
     seed: Annotated[int, typer.Option(help="Same seed and data: same model.")] = 42,
+    budget: Budget = 300.0,
+    trials: Trials = None,
+    max_decision_us: Annotated[
+        float,
+        typer.Option(
+            help="What ranking 10,000 promotions may take with a model of auto.", metavar="MICROSECONDS"
+        ),
+    ] = 300.0,
     snapshot: Annotated[
         str | None,
         typer.Option(
@@ -432,8 +448,10 @@ def train(
     """Train a model on what is stored, judge it, and register it in MLflow."""
     from training.pipeline import train_again, train_models
     from training.plan import Plan
+    from training.search import Limits
 
-    settings, plans = read_settings(), [Plan(model, random_state=seed)]
+    limits = Limits(budget, trials, max_decision_us)
+    settings, plans = read_settings(), [Plan(model, random_state=seed, limits=limits)]
     with _progress() as progress:
         if snapshot is None:
             with _database(settings) as database:
@@ -531,7 +549,16 @@ def champions(as_json: AsJson = False) -> None:
 @app.command(epilog="Example: tailor benchmark data/clicks --references --predictions rankings.parquet")
 def benchmark(
     folder: Annotated[Path, typer.Argument(help="Holds dataset.json, train.parquet and test.parquet.")],
-    model: Annotated[str, typer.Option(help="als or popularity")] = "als",
+    model: Model = "auto",
+    budget: Budget = 300.0,
+    trials: Trials = None,
+    max_decision_us: Annotated[
+        float | None,
+        typer.Option(
+            help="What ranking 10,000 promotions may take with a model of auto; default: any time.",
+            metavar="MICROSECONDS",
+        ),
+    ] = None,
     with_references: Annotated[
         bool,
         typer.Option("--references", help="Also fixed models of other libraries, on the same data."),
@@ -545,6 +572,7 @@ def benchmark(
     from training.benchmark import run_benchmark
     from training.predictions import check_output
     from training.references import references
+    from training.search import Limits
 
     if json_file is not None:
         check_output(json_file, endings=[".json"])
@@ -552,6 +580,7 @@ def benchmark(
         report = run_benchmark(
             folder,
             model=model,
+            limits=Limits(budget, trials, max_decision_us),
             beside=references() if with_references else (),
             predictions=predictions,
             progress=progress,

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from features.interactions import Interactions
@@ -23,6 +24,8 @@ from models.factors import FittedFactors, UserStep, principal_axes, require_numb
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
+
+_START_SPREAD = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class Ials:
     frequency : float
         ν: 1 regularizes what occurs often the more, 0 everything alike.
     iterations : int
-        Pairs of user and item steps.
+        Pairs of user and item steps. They begin near the answer (see `start_of`): few are enough, and more
+        rank no better.
     random_state : int
         Seed of the first factors.
     """
@@ -54,7 +58,7 @@ class Ials:
     unobserved: float = 0.1
     regularization: float = 0.003
     frequency: float = 1.0
-    iterations: int = 16
+    iterations: int = 3
     random_state: int = 0
 
     def __post_init__(self) -> None:
@@ -66,15 +70,23 @@ class Ials:
         if isinstance(self.frequency, bool) or not 0 <= self.frequency <= 2:
             raise InvalidModel(f"frequency={self.frequency!r}: give a number from 0 to 2")
 
-    def fit(self, interactions: Interactions, *, progress: Progress | None = None) -> "FittedIals":
+    def fit(
+        self,
+        interactions: Interactions,
+        *,
+        progress: Progress | None = None,
+        start: NDArray[np.float32] | None = None,
+    ) -> "FittedIals":
         """Learn from interactions.
 
         Parameters
         ----------
         progress : callable, optional
             Told (iterations done, iterations) after each one.
+        start : float32[n_items, factors], optional
+            Item factors to begin with, such as those of yesterday. Default: `start_of`.
         """
-        started = time.perf_counter()
+        began = time.perf_counter()
         cells = interactions.confidence()
         _, factors = train_ials(
             cells,
@@ -85,15 +97,42 @@ class Ials:
             train_epochs=self.iterations,
             random_seed=self.random_state,
             progress=progress,
+            start=start_of(cells, self.factors, self.random_state) if start is None else start,
         )
         logger.info(
             "iALS fitted: %d × %d, %d cells, %d factors, %.1f s",
             *cells.shape,
             cells.nnz,
             self.factors,
-            time.perf_counter() - started,
+            time.perf_counter() - began,
         )
         return FittedIals(interactions.items, interactions.weights, principal_axes(factors), self)
+
+
+def start_of(cells: sparse.csr_matrix, n_factors: int, random_state: int) -> NDArray[np.float32]:
+    """Item factors to begin with, float32[n_items, n_factors].
+
+    D_i^½ V, where V are the first right singular vectors of D_u^−½ R D_i^−½, drawn to the spread of a usual
+    random start; D sums rows and columns. Beyond the rank of R: noise.
+    """
+    per_consumer = np.asarray(cells.sum(axis=1), dtype=np.float64).ravel()
+    per_item = np.asarray(cells.sum(axis=0), dtype=np.float64).ravel()
+    inverse = [
+        np.power(sums, -0.5, out=np.zeros_like(sums), where=sums > 0) for sums in (per_consumer, per_item)
+    ]
+    normalised = sparse.csr_matrix(
+        sparse.diags_array(inverse[0]) @ cells @ sparse.diags_array(inverse[1]), dtype=np.float32
+    )
+    noise = np.random.default_rng(random_state).standard_normal((cells.shape[1], n_factors))
+    start = (_START_SPREAD / np.sqrt(n_factors) * noise).astype(np.float32)
+    n_vectors = min(n_factors, *(side - 1 for side in cells.shape))
+    if n_vectors > 0:
+        # BLAS threads would sum in another order from run to run.
+        with threadpool_limits(limits=1, user_api="blas"):
+            _, _, vectors = randomized_svd(normalised, n_vectors, n_iter=3, random_state=random_state)
+        near = np.sqrt(per_item)[:, np.newaxis] * vectors.T
+        start[:, :n_vectors] = _START_SPREAD * near / max(float(near.std()), 1e-12)
+    return np.asarray(start, dtype=np.float32)
 
 
 class FittedIals(FittedFactors):
@@ -115,9 +154,20 @@ class FittedIals(FittedFactors):
 
 
 def train_ials(
-    cells: sparse.csr_matrix, *, train_epochs: int, progress: Progress | None = None, **parameters: Any
+    cells: sparse.csr_matrix,
+    *,
+    train_epochs: int,
+    progress: Progress | None = None,
+    start: NDArray[np.float32] | None = None,
+    **parameters: Any,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """irspack's iALS as it is: factors of consumers and items, float32[n, n_components] each."""
+    """irspack's iALS: factors of consumers and items, float32[n, n_components] each.
+
+    Parameters
+    ----------
+    start : float32[n_items, n_components], optional
+        Item factors to begin with. Default: irspack's own, at random.
+    """
     with warnings.catch_warnings():
         # irspack 0.5.2 declares its pydantic models in the way of pydantic 1.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -127,6 +177,10 @@ def train_ials(
     with threadpool_limits(limits=1, user_api="blas"):
         solver = IALSRecommender(cells, train_epochs=train_epochs, **parameters)
         solver.start_learning()
+        if start is not None:
+            core = solver.trainer.core_trainer
+            # An epoch begins with the consumers' step, whose conjugate gradients start from what is there.
+            core.item, core.user = start, np.zeros_like(core.user)
         for epoch in range(train_epochs):
             solver.run_epoch()
             if progress is not None:

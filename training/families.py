@@ -110,14 +110,14 @@ def _ials(values: Values, setting: Setting) -> Ials:
     unobserved = float(values["unobserved"])
     regularization = float(values["ridge"]) / (20 + unobserved * setting.n_items)
     factors, seed = int(values["factors"]), setting.random_state
-    return Ials(factors, unobserved, regularization, iterations=8, random_state=seed)
+    return Ials(factors, unobserved, regularization, random_state=seed)
 
 
 def _draw_ials(draw: Draw) -> Values:
     return {
         "unobserved": draw.suggest_float("unobserved", 0.003, 0.1, log=True),
         "ridge": draw.suggest_float("ridge", 0.5, 10.0, log=True),
-        "factors": draw.suggest_categorical("factors", (128, 256)),
+        "factors": draw.suggest_categorical("factors", (128, 256, 512)),
     }
 
 
@@ -178,6 +178,7 @@ FAMILIES: Final = (
     Family(
         "ials",
         (
+            {"unobserved": 0.01, "ridge": 3.0, "factors": 512},
             {"unobserved": 0.01, "ridge": 3.0, "factors": 256},
             {"unobserved": 0.05, "ridge": 2.0, "factors": 256},
             {"unobserved": 0.05, "ridge": 2.0, "factors": 256, "page_view": 0.3, "product_review": 0.3},

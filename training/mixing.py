@@ -110,7 +110,7 @@ class Rules:
     costs : float64[n_models]
         What each adds to a decision.
     limit : float
-        What all of them may cost together. The cheapest may always be alone.
+        What all of them may cost together. If that is too little for any, the cheapest that costs is alone.
     """
 
     groups: NDArray[np.int64]
@@ -127,8 +127,8 @@ class Rules:
         chosen = weights > 0
         spent = self.costs[chosen].sum()
         affordable = spent + self.costs <= self.limit
-        if not chosen.any():
-            affordable |= self.costs == self.costs.min()
+        if not chosen.any() and not affordable.any():
+            affordable = self.costs == self.costs[self.costs > 0].min()
         return np.asarray(affordable & ~np.isin(self.groups, self.groups[chosen]))
 
 

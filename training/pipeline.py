@@ -15,14 +15,14 @@ from features.snapshot import Snapshot
 from storage.database import Database
 from storage.schema import check_schema
 from storage.settings import Settings
-from training.cuts import choose_cut
 from training.errors import InvalidProtocol
-from training.fitting import Progress
+from training.fitting import AUTO, Progress
 from training.incumbent import Incumbent, answers_of, find_incumbent
 from training.judging import Evaluation, Judgement, evaluate, judge
 from training.plan import Plan
 from training.redemptions import PromotionRecords
 from training.registration import about_data, register_model
+from training.resolve import judged_cut, resolve
 from training.snapshots import fresh_snapshot, kept_snapshot
 from training.split import read_activity
 from training.tracking import Tracker
@@ -64,7 +64,7 @@ def train(
     database: Database,
     settings: Settings,
     *,
-    model: str = "als",
+    model: str = AUTO,
     random_state: int = 42,
     cut: datetime | None = None,
     progress: Progress | None = None,
@@ -116,6 +116,10 @@ def train_snapshot(
                 tracker.run(f"{plan.model} {snapshot.as_of:%Y-%m-%d %H:%M}", tags={"model_kind": plan.model})
             )
             for plan in plans
+        ]
+        plans = [
+            resolve(plan, snapshot, settings, run=run, directory=work, progress=report)
+            for plan, run in zip(plans, runs, strict=True)
         ]
         incumbent = find_incumbent(tracker, settings)
         evaluation, cut = _judge(snapshot, plans, incumbent, report=report)
@@ -169,7 +173,7 @@ def _judge(
 ) -> tuple[Evaluation, datetime | None]:
     activity = read_activity(snapshot.activity)
     records = PromotionRecords.from_snapshot(snapshot)
-    cut = plans[0].cut or choose_cut(activity, records.conversions)
+    cut = judged_cut(plans[0], activity, records)
     first = plans[0]
     same = partial(evaluate, activity, records, cut=cut, random_state=first.random_state)
     evaluation = same(

@@ -10,6 +10,7 @@ from matplotlib.ticker import PercentFormatter
 from training.compare import ComparedModel
 from training.evaluate import SEGMENTS
 from training.results import EVERYTHING, MAIN_K, POPULARITY, RECALL_AT, Result, find
+from training.search import Trial
 
 MOST_SITES = 12
 
@@ -123,6 +124,32 @@ def quality_against_cost(rows: Sequence[ComparedModel]) -> Figure:
         axes.grid(alpha=0.3)
 
     return _panels([label for label, _ in costs], draw, height=3.2)
+
+
+def trials_by_family(trials: Sequence[Trial], *, chosen: float) -> Figure:
+    """What a search tried: the metric of each try, on a part of the cut (small marks) or on all of it."""
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    axes: Any = figure.subplots()
+    families = list(dict.fromkeys(trial.family for trial in trials))
+    for family, colour in _colours_of(families).items():
+        for whole, marker, size in ((False, "o", 18), (True, "D", 48)):
+            points = [
+                (place, trial.value)
+                for place, trial in enumerate(trials)
+                if (trial.family, trial.whole) == (family, whole)
+            ]
+            if points:
+                axes.scatter(
+                    *zip(*points, strict=True),
+                    color=colour,
+                    marker=marker,
+                    s=size,
+                    label=f"{family}, {'all of the cut' if whole else 'a part of it'}",
+                )
+    axes.axhline(chosen, color="black", linewidth=1, label="chosen blend, all of the cut")
+    axes.set(xlabel="try", ylabel="validation metric", ylim=(0, None))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    return figure
 
 
 def save_plots(

@@ -76,7 +76,7 @@ def ask(held_out: pa.Table, interactions: Interactions) -> Questions:
         (np.ones(found.sum(), dtype=np.int8), (question[found], columns[found])),
         shape=(len(mine), len(interactions.items)),
     )
-    asked: Any = held_out.take(pa.array(starts))
+    asked: Any = held_out.take(pa.array(starts, pa.int64()))
     return Questions(
         asked["consumer_id"].to_pylist(), asked["site_id"].to_pylist(), rows[starts], relevant, counts
     )

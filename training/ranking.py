@@ -190,5 +190,7 @@ def _top_of_rows(scores: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
 
 def group_rows(keys: NDArray[np.int64]) -> list[slice]:
     """Slices of equal neighbours."""
+    if len(keys) == 0:
+        return []
     edges = np.flatnonzero(np.diff(keys)) + 1
     return [slice(int(start), int(end)) for start, end in pairwise([0, *edges, len(keys)])]

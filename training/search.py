@@ -32,8 +32,10 @@ SMALL_CONSUMERS: Final = 20_000
 FINALISTS: Final = 2
 """So many of each family are made on all of the cut."""
 
-_SHARE_OF_TRIALS: Final = 0.45
-_SHARE_OF_FINALS: Final = 0.9
+_SHARE_OF_TRIALS: Final = 0.4
+_SHARE_OF_FINALS: Final = 0.8
+_WORTH_MORE_TRIALS: Final = 0.75
+_WORTH_ALL: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +117,41 @@ def search(
     whole = Setting.of(validation.interactions, random_state)
     part = small(validation, n_items=SMALL_ITEMS, n_consumers=SMALL_CONSUMERS)
     suited = [family for family in families if family.suits(whole)]
-    best: list[tuple[Family, Trial]] = []
-    for place, family in enumerate(suited):
-        on_progress(place, 2 * len(suited))
-        until = started + limits.budget_s * _SHARE_OF_TRIALS * (place + 1) / len(suited)
-        study = _Study(family, part, random_state=random_state, folder=studies)
-        trials = study.run(limits.n_trials, until=until, on_trial=on_trial)
-        best += [(family, trial) for trial in trials[:FINALISTS]]
+    studies_of = [_Study(family, part, random_state=random_state, folder=studies) for family in suited]
+    until = started + limits.budget_s * _SHARE_OF_TRIALS
+    n_steps = 4 * len(suited)
+    for place, study in enumerate(studies_of):
+        on_progress(place, n_steps)
+        study.run(len(study.family.starts), on_trial=on_trial)
+    promising = _promising(studies_of, _WORTH_MORE_TRIALS)
+    for place, study in enumerate(promising):
+        on_progress(len(suited) + place * len(suited) // len(promising), n_steps)
+        left = (until - time.perf_counter()) / (len(promising) - place)
+        study.run(limits.n_trials, until=time.perf_counter() + left, on_trial=on_trial)
+    best = [
+        (study.family, trial)
+        for study in _promising(studies_of, _WORTH_ALL)
+        for trial in study.best(FINALISTS)
+    ]
     best.sort(key=lambda entry: -entry[1].value)
     finalists: list[Finalist] = []
     until = started + limits.budget_s * _SHARE_OF_FINALS
     for place, (family, trial) in enumerate(best):
-        on_progress(len(suited) + place * len(suited) // len(best), 2 * len(suited))
+        on_progress(2 * len(suited) + place * 2 * len(suited) // len(best), n_steps)
         if finalists and limits.n_trials is None and time.perf_counter() > until:
             logger.info("no time for %s %s on all of the cut", family.name, trial.values)
             continue
         finalists.append(_make(family, trial, validation, whole))
         on_trial(finalists[-1].trial)
-    on_progress(2 * len(suited), 2 * len(suited))
+    on_progress(n_steps, n_steps)
     return sorted(finalists, key=lambda finalist: -finalist.trial.value)
+
+
+def _promising(studies: Sequence["_Study"], share: float) -> list["_Study"]:
+    """Those whose best is at least this share of the best of all, best first."""
+    best = {study: study.best(1)[0].value for study in studies}
+    enough = share * max(best.values())
+    return sorted((one for one in studies if best[one] >= enough), key=lambda one: -best[one])
 
 
 def measure(score: Score, validation: Validation) -> float:
@@ -167,28 +185,31 @@ class _Study:
     def __init__(
         self, family: Family, validation: Validation, *, random_state: int, folder: Path | None
     ) -> None:
-        self._family, self._validation = family, validation
+        self.family, self._validation = family, validation
         self._setting = Setting.of(validation.interactions, random_state)
-        self._study = _open_study(f"{family.name}-{_key(validation, random_state)}", random_state, folder)
-        self._planned = self._family.starts_in(self._setting)
+        self._study = _open_study(f"{family.name}-{_key(validation, random_state)}", folder)
+        self._planned = self.family.starts_in(self._setting)
         if not self._study.trials:
             for start in self._planned:
                 self._study.enqueue_trial(dict(start))
 
-    def run(self, n_trials: int | None, *, until: float, on_trial: Told) -> list[Trial]:
-        """Go on until there are so many trials, or until a moment; the finished ones, best first."""
+    def run(self, n_trials: int | None, *, until: float = np.inf, on_trial: Told) -> None:
+        """Go on until there are so many trials, or until a moment."""
         for number in self._numbers(n_trials, until):
+            # A sampler for each trial: one that is resumed draws what it would have drawn.
+            self._study.sampler = _sampler(self._setting.random_state + number)
             trial = self._study.ask()
-            values = self._family.drawn(trial, self._setting)
+            values = self.family.drawn(trial, self._setting)
             started = time.perf_counter()
-            made = _make(
-                self._family, Trial(self._family.name, number, values, 0.0, 0.0, False), *self._where
-            )
+            made = _make(self.family, Trial(self.family.name, number, values, 0.0, 0.0, False), *self._where)
             seconds = time.perf_counter() - started
             trial.set_user_attr("seconds", seconds)
             self._study.tell(trial, made.trial.value)
             on_trial(replace(made.trial, whole=False))
-        return sorted(self._finished(), key=lambda trial: (-trial.value, trial.number))
+
+    def best(self, n_trials: int) -> list[Trial]:
+        """The best finished trials, best first."""
+        return sorted(self._finished(), key=lambda trial: (-trial.value, trial.number))[:n_trials]
 
     @property
     def _where(self) -> tuple[Validation, Setting]:
@@ -197,7 +218,7 @@ class _Study:
     def _numbers(self, n_trials: int | None, until: float) -> Iterator[int]:
         while True:
             done = len(self._finished())
-            enough = time.perf_counter() > until and done > 0 if n_trials is None else done >= n_trials
+            enough = time.perf_counter() > until if n_trials is None else done >= n_trials
             if enough:
                 return
             yield done
@@ -205,9 +226,9 @@ class _Study:
     def _finished(self) -> list[Trial]:
         return [
             Trial(
-                self._family.name,
+                self.family.name,
                 trial.number,
-                self._family.drawn(_Again(trial.params), self._setting),
+                self.family.drawn(_Again(trial.params), self._setting),
                 float(trial.value),
                 float(trial.user_attrs.get("seconds", 0.0)),
                 False,
@@ -230,7 +251,7 @@ class _Again:
         return self.values[name]
 
 
-def _open_study(name: str, random_state: int, folder: Path | None) -> Any:
+def _open_study(name: str, folder: Path | None) -> Any:
     # Importing it takes a second, and only a search needs it.
     import optuna
     from optuna.storages import JournalStorage
@@ -243,10 +264,13 @@ def _open_study(name: str, random_state: int, folder: Path | None) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = JournalStorage(JournalFileBackend(str(folder / f"{name}.journal")))
-    sampler = optuna.samplers.TPESampler(seed=random_state, n_startup_trials=4)
-    return optuna.create_study(
-        study_name=name, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
-    )
+    return optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+
+
+def _sampler(seed: int) -> Any:
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=seed, n_startup_trials=4)
 
 
 def _key(validation: Validation, random_state: int) -> str:

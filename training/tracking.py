@@ -259,6 +259,11 @@ class Run:
         """Note parameters and metrics."""
         self._tracker._log(self.run_id, parameters=parameters or {}, metrics=metrics or {})
 
+    def log_trial(self, name: str, *, parameters: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Note one try of this run as a nested run."""
+        with self._tracker.run(name, tags={"mlflow.parentRunId": self.run_id}) as nested:
+            nested.log(parameters=parameters, metrics=metrics)
+
     def log_folder(self, folder: Path, name: str | None = None) -> None:
         """Keep the files of a folder as artifacts, under `name`."""
         self._tracker._log_folder(self.run_id, folder, name)

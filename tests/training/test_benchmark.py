@@ -300,7 +300,7 @@ def test_a_predictions_file_that_cannot_be_written_is_refused_before_training(tm
         run_benchmark(folder, predictions=tmp_path / "p.txt")
     with pytest.raises(InvalidProtocol, match="there is no folder"):
         run_benchmark(folder, predictions=tmp_path / "nowhere" / "p.csv")
-    with pytest.raises(InvalidProtocol, match="unknown model 'guess'; known: als"):
+    with pytest.raises(InvalidProtocol, match="unknown model 'guess'; known: auto, als"):
         run_benchmark(folder, model="guess")
 
 

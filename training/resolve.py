@@ -1,0 +1,112 @@
+"""From the plan `auto` to the plan of one model: what is chosen sees nothing of what it will be judged by."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from features.errors import NoInteractions
+from features.snapshot import Snapshot
+from models.als import Als
+from models.blend import Blend, Member
+from storage.settings import Settings
+from training.auto import Choice, choose
+from training.cuts import choose_cut
+from training.errors import NothingToEvaluate
+from training.fitting import AUTO, Progress
+from training.plan import Plan
+from training.plots import trials_by_family
+from training.redemptions import PromotionRecords
+from training.search import Trial
+from training.split import leave_one_out, read_activity, split_by_time
+from training.tracking import Run
+from training.validation import validation_of
+
+logger = logging.getLogger(__name__)
+
+CHOICE_FOLDER = "choice"
+STUDIES_FOLDER = "studies"
+
+
+def judged_cut(plan: Plan, activity: pa.Table, records: PromotionRecords) -> datetime | None:
+    """The moment from which on a plan is judged; None where there are no times."""
+    return plan.cut or choose_cut(activity, records.conversions)
+
+
+def resolve(
+    plan: Plan,
+    snapshot: Snapshot,
+    settings: Settings,
+    *,
+    run: Run,
+    directory: Path,
+    progress: Progress,
+) -> Plan:
+    """The plan itself, or for `auto` the plan of the blend that was chosen, with the reasons kept in MLflow.
+
+    Data too thin to choose by gives ALS with its defaults, and a warning.
+    """
+    if plan.model != AUTO:
+        return plan
+    activity = read_activity(snapshot.activity)
+    cut = judged_cut(plan, activity, PromotionRecords.from_snapshot(snapshot))
+    trials: list[Trial] = []
+
+    def on_trial(trial: Trial) -> None:
+        trials.append(trial)
+        stage = "all of the cut" if trial.whole else "a part"
+        run.log_trial(
+            f"{trial.family} {trial.number}, {stage}",
+            parameters={"family": trial.family, "stage": stage, **trial.values},
+            metrics={"validation": trial.value, "seconds": trial.seconds},
+        )
+
+    try:
+        before = (
+            leave_one_out(activity, random_state=plan.random_state)
+            if cut is None
+            else split_by_time(activity, cut)
+        ).train
+        choice = choose(
+            validation_of(before, plan.weights, random_state=plan.random_state),
+            limits=plan.limits,
+            random_state=plan.random_state,
+            studies=settings.home / STUDIES_FOLDER,
+            on_trial=on_trial,
+            on_progress=_staged(progress),
+        )
+    except (NothingToEvaluate, NoInteractions) as error:
+        logger.warning("too little to choose a model by, so it is ALS with its defaults: %s", error)
+        als = Member(Als(random_state=plan.random_state), 1.0, *plan.weights.by_kind.tolist())
+        return replace(plan, model="blend", parameters=Blend((als,)))
+    run.log(metrics={"validation": choice.value})
+    run.log_folder(_written(choice, trials, directory / CHOICE_FOLDER), CHOICE_FOLDER)
+    return replace(plan, model="blend", parameters=choice.blend)
+
+
+def _staged(progress: Progress) -> Callable[[str, int, int], None]:
+    return lambda stage, done, total: progress(f"choose: {stage}", done, total)
+
+
+def _written(choice: Choice, trials: list[Trial], directory: Path) -> Path:
+    """Why it was chosen, as JSON and as a picture."""
+    directory.mkdir()
+    told = {
+        "validation": choice.value,
+        "popularity": choice.blend.popularity,
+        "strength": choice.blend.strength,
+        "members": [
+            {"model": repr(member.model), "share": member.share, "page_view": member.page_view,
+             "product_review": member.product_review, "purchase": member.purchase}
+            for member in choice.blend.members
+        ],
+        "finalists": [asdict(finalist.trial) for finalist in choice.finalists],
+        "trials": [asdict(trial) for trial in trials],
+    }  # fmt: skip
+    (directory / "choice.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    trials_by_family(trials, chosen=choice.value).savefig(directory / "trials.png", dpi=110)
+    return directory
