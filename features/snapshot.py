@@ -67,6 +67,12 @@ class Snapshot:
         return str(self.manifest["digest"])
 
     @property
+    def content_digest(self) -> str:
+        """sha256 over all files, as hex: the same for two snapshots of the same content."""
+        told = {name: file["sha256"] for name, file in self.manifest["files"].items()}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    @property
     def activity(self) -> Path:
         """Columns consumer_id, site_id, item_id, kind, occurred_at (UTC), event_id, promotion_id, source_id,
         and the namespace and identifier under which the event is stored."""

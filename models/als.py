@@ -53,13 +53,21 @@ class Als:
             positive=("regularization", "alpha"),
         )
 
-    def fit(self, interactions: Interactions, *, progress: Progress | None = None) -> "FittedAls":
+    def fit(
+        self,
+        interactions: Interactions,
+        *,
+        progress: Progress | None = None,
+        start: NDArray[np.float32] | None = None,
+    ) -> "FittedAls":
         """Learn from interactions.
 
         Parameters
         ----------
         progress : callable, optional
             Told (iterations done, iterations) after each one.
+        start : float32[n_items, factors], optional
+            Item factors to begin with, such as those of yesterday. Default: at random.
         """
         started = time.perf_counter()
         confidence = to_als_confidence(interactions.confidence(), self.alpha)
@@ -71,6 +79,7 @@ class Als:
             random_state=self.random_state,
             use_cg=True,
             progress=progress,
+            start=start,
         )
         logger.info(
             "ALS fitted: %d × %d, %d cells, %d factors, %.1f s",
@@ -105,9 +114,20 @@ def to_als_confidence(confidence: Any, alpha: float) -> Any:
 
 
 def train_als(
-    cells: csr_matrix, *, iterations: int, progress: Progress | None = None, **parameters: Any
+    cells: csr_matrix,
+    *,
+    iterations: int,
+    progress: Progress | None = None,
+    start: NDArray[np.float32] | None = None,
+    **parameters: Any,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """implicit's ALS as it is: factors of consumers and items, float32[n, factors] each."""
+    """implicit's ALS: factors of consumers and items, float32[n, factors] each.
+
+    Parameters
+    ----------
+    start : float32[n_items, factors], optional
+        Item factors to begin with. Default: implicit's own, at random.
+    """
     # Importing implicit takes long and serving does not need it.
     from implicit.cpu.als import AlternatingLeastSquares
 
@@ -118,5 +138,8 @@ def train_als(
     # BLAS threads compete with implicit's own and sum in another order from run to run.
     with threadpool_limits(limits=1, user_api="blas"):
         solver = AlternatingLeastSquares(iterations=iterations, **parameters)
+        if start is not None:
+            # implicit draws only what is not there yet, and begins with the consumers' step.
+            solver.item_factors = start.copy()
         solver.fit(cells, show_progress=False, callback=count)
     return np.asarray(solver.user_factors), np.asarray(solver.item_factors)

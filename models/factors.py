@@ -179,6 +179,24 @@ class FittedFactors:
         return model
 
 
+def carried_over(
+    earlier: "FittedFactors", items: ItemIds, *, spread: float, random_state: int
+) -> NDArray[np.float32]:
+    """Item factors to begin with: those of an earlier model where it knew the item, noise elsewhere.
+
+    Returns
+    -------
+    float32[n_items, factors]
+    """
+    n_factors = earlier.item_factors.shape[1]
+    noise = np.random.default_rng(random_state).standard_normal((len(items), n_factors))
+    start = np.asarray(spread * noise, dtype=np.float32)
+    pairs = (items.pair(place) for place in range(len(items)))
+    known = np.array([-1 if (place := earlier.items.index(*pair)) is None else place for pair in pairs])
+    start[known >= 0] = earlier.item_factors[known[known >= 0]]
+    return start
+
+
 def principal_axes(factors: NDArray[Any]) -> NDArray[np.float32]:
     """Turn factors so that YᵀY is diagonal, float[n_items, factors] → float32[n_items, factors].
 

@@ -1,7 +1,7 @@
 """The gate before the champion: whether a version ranks worse than what serves now.
 
 Two versions compare when they were asked the very same questions: their answers are then paired query by
-query. So are versions of one snapshot, cut and seed, and a version and the champion of the day it was
+query. So are versions of the same content, cut and seed, and a version and the champion of the day it was
 trained (see `training.incumbent`).
 """
 
@@ -16,7 +16,7 @@ from training.tracking import ModelVersion, Tracker
 
 NOT_COMPARED = "not compared"
 
-_ASKED = ("snapshot_digest", "judged_by", "judged_from", "random_state", "n_queries")
+_ASKED = ("content_digest", "judged_by", "judged_from", "random_state", "n_queries")
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,10 +59,10 @@ class Incumbent:
         """Fit its recipe on other data."""
         return self.recommender.fit(interactions)
 
-    def was_asked(self, snapshot_digest: str, cut: datetime | None, random_state: int) -> bool:
+    def was_asked(self, content_digest: str, cut: datetime | None, random_state: int) -> bool:
         """Whether its own answers, kept with its version, are to the very questions of a training."""
         asked = {
-            "snapshot_digest": snapshot_digest,
+            "content_digest": content_digest,
             "judged_from": "" if cut is None else cut.isoformat(),
             "random_state": str(random_state),
         }

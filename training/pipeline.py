@@ -182,7 +182,7 @@ def _judge(
         weights=first.weights,
         progress=partial(report, "evaluate"),
     )
-    if incumbent is not None and not incumbent.was_asked(snapshot.digest, cut, first.random_state):
+    if incumbent is not None and not incumbent.was_asked(snapshot.content_digest, cut, first.random_state):
         beside = answers_of(
             incumbent,
             evaluation,

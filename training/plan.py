@@ -45,6 +45,10 @@ class Plan:
     def __post_init__(self) -> None:
         if self.model not in MODELS and not (self.model == "blend" and self.parameters is not None):
             raise InvalidProtocol(f"unknown model {self.model!r}; known: {', '.join(MODELS)}")
+        if self.model == AUTO and self.parameters is not None:
+            raise InvalidProtocol(
+                f"{AUTO} chooses its parameters; say which model {self.parameters!r:.80} is"
+            )
         if self.cut is not None and self.cut.tzinfo is None:
             raise InvalidProtocol(f"the cut {self.cut.isoformat()} has no time zone; give an aware time")
 

@@ -70,6 +70,7 @@ def about_data(snapshot: Snapshot, interactions: Interactions, cut: datetime | N
     """What was learned from: digests, moments, counts."""
     return {
         "snapshot_digest": snapshot.digest,
+        "content_digest": snapshot.content_digest,
         "interactions_digest": interactions.digest,
         "as_of": snapshot.as_of.isoformat(),
         "judged_from": None if cut is None else cut.isoformat(),
@@ -119,6 +120,7 @@ def _tags(
         "model_kind": plan.model,
         "digest": digest,
         "snapshot_digest": str(data["snapshot_digest"]),
+        "content_digest": str(data["content_digest"]),
         "as_of": str(data["as_of"]),
         "judged_from": str(data["judged_from"] or ""),
         "random_state": str(plan.random_state),

@@ -130,6 +130,15 @@ def test_a_snapshot_opened_again_gives_the_same_matrices(filled: Database, tmp_p
     assert build_interactions(open_snapshot(snapshot.path)).digest == first
 
 
+def test_two_snapshots_of_the_same_content_say_so(filled: Database, tmp_path: Path) -> None:
+    first, second = (take_snapshot(filled, tmp_path) for _ in range(2))
+    assert first.digest != second.digest
+    assert first.content_digest == second.content_digest
+    with filled.connection() as connection:
+        late_event(connection)
+    assert take_snapshot(filled, tmp_path).content_digest != first.content_digest
+
+
 @contextmanager
 def small_files() -> Iterator[None]:
     """No file may grow above 500 bytes, as on a disk that is full; keep it off pytest's own output."""

@@ -65,7 +65,7 @@ def test_the_champion_of_another_day_answers_the_questions_of_today(
     champion = train(filled, settings, model="als")
     promote(filled, settings, champion.version)
     add_a_day(filled, tmp_path)
-    other = Plan(parameters=Als(factors=3, iterations=2))
+    other = Plan("als", parameters=Als(factors=3, iterations=2))
     popularity, als = train_models(filled, settings, plans=[Plan("popularity"), other])
     with pytest.raises(WorseThanChampion):
         promote(filled, settings, popularity.version)
@@ -87,6 +87,16 @@ def test_the_same_recipe_trained_again_passes_without_being_fitted_twice(
     assert promote(filled, settings, again.version).compared == (
         "no difference seen: NDCG@10 higher by .000 (.000 to .000)"
     )
+
+
+def test_versions_trained_one_after_the_other_on_the_same_data_are_compared(
+    filled: Database, settings: Settings
+) -> None:
+    als = train(filled, settings, model="als")
+    popularity = train(filled, settings, model="popularity")
+    promote(filled, settings, als.version)
+    with pytest.raises(WorseThanChampion):
+        promote(filled, settings, popularity.version)
 
 
 def test_versions_asked_about_other_data_are_not_compared(
