@@ -64,7 +64,10 @@ class FittedItemItem:
     def score(self, history: HistoryVector) -> NDArray[np.float32]:
         """The score of every item, float32[n_items]."""
         index, x, own = self._evidence(history)
-        scores = np.asarray(x @ self.matrix[index], dtype=np.float32)
+        columns, values = self._rows
+        spoken_for = (values[index] * x[:, np.newaxis]).ravel()
+        total = np.bincount(columns[index].ravel(), weights=spoken_for, minlength=len(self.items))
+        scores = total.astype(np.float32)
         scores[index] += own
         return scores
 
@@ -83,6 +86,19 @@ class FittedItemItem:
             x * (self.matrix[index] @ weight) + own * weight[index]
         )
         return given
+
+    @cached_property
+    def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Columns and values of the matrix, its rows filled up to one length, [n_items, longest] each.
+
+        For a decision, taking rows of these and counting is several times faster than slicing the matrix.
+        """
+        lengths = np.diff(self.matrix.indptr)
+        places = np.arange(lengths.max(initial=1)) < lengths[:, np.newaxis]
+        columns = np.zeros(places.shape, dtype=np.intp)
+        values = np.zeros(places.shape, dtype=np.float32)
+        columns[places], values[places] = self.matrix.indices, self.matrix.data
+        return columns, values
 
     def _evidence(
         self, history: HistoryVector

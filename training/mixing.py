@@ -125,10 +125,13 @@ class Rules:
     def may_join(self, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which models may join those that have a weight, bool[n_models]."""
         chosen = weights > 0
-        spent = self.costs[chosen].sum()
-        affordable = spent + self.costs <= self.limit
-        if not chosen.any() and not affordable.any():
-            affordable = self.costs == self.costs[self.costs > 0].min()
+        affordable = self.costs[chosen].sum() + self.costs <= self.limit
+        costly = self.costs > 0
+        if not chosen.any() and costly.any():
+            # What costs nothing only joins.
+            affordable &= costly
+            if not affordable.any():
+                affordable = self.costs == self.costs[costly].min()
         return np.asarray(affordable & ~np.isin(self.groups, self.groups[chosen]))
 
 
