@@ -38,11 +38,26 @@ def test_the_weights_are_the_formulas(
     expected = x.T @ (x / per_consumer[:, None] ** consumer) / per_item**target
     expected /= per_item[:, None] ** of_history
     np.fill_diagonal(expected, 0)
-    model = Graph(consumer, of_history, target, power, kept=N_ITEMS).fit(interactions)
+    made_with = Graph(consumer=consumer, history=of_history, target=target, power=power, kept=N_ITEMS)
+    model = made_with.fit(interactions)
     np.testing.assert_allclose(model.matrix.toarray(), expected, rtol=1e-5)
     history = interactions.row(3)
     raised = history.confidence(model.weights).astype(np.float64) ** power
     assert model.score(history) == pytest.approx(raised @ expected[history.item_index], rel=1e-4)
+
+
+def test_the_low_pass_filter_is_the_formulas(interactions: Interactions) -> None:
+    x = interactions.confidence().toarray().astype(np.float64)
+    per_consumer, per_item = np.maximum((x > 0).sum(axis=1), 1), np.maximum((x > 0).sum(axis=0), 1)
+    _, _, vectors = np.linalg.svd(x / np.sqrt(per_consumer)[:, None] / np.sqrt(per_item))
+    ideal = vectors[: N_ITEMS - 1].T @ vectors[: N_ITEMS - 1]
+    low_pass = ideal / np.sqrt(per_item)[:, None] * np.sqrt(per_item)
+    np.fill_diagonal(low_pass, 0)
+    plain, both = (
+        Graph(low_pass=share, vectors=N_ITEMS - 1, kept=N_ITEMS).fit(interactions).matrix.toarray()
+        for share in (0, 0.3)
+    )
+    np.testing.assert_allclose(both - plain, 0.3 * low_pass, atol=1e-3)
 
 
 def test_only_the_strongest_weights_of_a_row_are_kept(interactions: Interactions) -> None:
