@@ -416,7 +416,12 @@ def restore(
     _show({"file": str(file), "schema": revision}, as_json=as_json)
 
 
-Model = Annotated[str, typer.Option(help="auto (chooses and blends), als, graph, ials, popularity or ridge")]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="auto (chooses and blends), champion (its recipe again), als, graph, ials, popularity, ridge"
+    ),
+]
 Budget = Annotated[float, typer.Option(help="Seconds that auto may search.", metavar="SECONDS")]
 Trials = Annotated[
     int | None,

@@ -21,7 +21,7 @@ from models.recommender import FittedRecommender
 from training.auto import choose
 from training.benchmark_folder import BenchmarkFolder, open_folder, read_kind
 from training.errors import FolderRefused, InvalidProtocol
-from training.fitting import AUTO, MODELS, Progress, fit
+from training.fitting import AUTO, MODEL_KINDS, Progress, fit
 from training.memory import PeakMemory
 from training.metrics import Interval, Rankings, bootstrap_intervals
 from training.predictions import Predictions, write_predictions
@@ -110,8 +110,8 @@ def run_benchmark(
         The folder is not in the format.
     """
     started = time.perf_counter()
-    if model not in MODELS:
-        raise InvalidProtocol(f"unknown model {model!r}; known: {', '.join(MODELS)}")
+    if model not in (AUTO, *MODEL_KINDS):
+        raise InvalidProtocol(f"unknown model {model!r}; known: {', '.join((AUTO, *MODEL_KINDS))}")
     with (
         PeakMemory() as peak,
         nullcontext() if predictions is None else write_predictions(predictions) as sink,
@@ -162,7 +162,7 @@ class _Bench:
         folder = self.folder
         names = {metric.name for metric in folder.metrics if metric.family == "ndcg"}
         validation = validation_of(
-            _activity(folder),
+            read_activity_of(folder),
             self.interactions.weights,
             held_out=folder.valid,
             masked_kinds=frozenset(
@@ -228,7 +228,7 @@ def _nothing_known(rows: NDArray[np.int64], site: slice) -> NDArray[np.float32]:
     return np.full((len(rows), site.stop - site.start), np.nan, dtype=np.float32)
 
 
-def _activity(folder: BenchmarkFolder) -> pa.Table:
+def read_activity_of(folder: BenchmarkFolder) -> pa.Table:
     """The train part, its kinds read as ours."""
     kinds: Any = pc.unique(folder.train["kind"])
     read_as = pa.array([read_kind(kind, target_kind=folder.target_kind) for kind in kinds.to_pylist()])
@@ -238,7 +238,7 @@ def _activity(folder: BenchmarkFolder) -> pa.Table:
 
 
 def _read_interactions(folder: BenchmarkFolder) -> Interactions:
-    train = _activity(folder)
+    train = read_activity_of(folder)
     # Every row counts here: what is measured is the model, not what it costs to serve long histories.
     weights = replace(InteractionWeights(), max_events_per_consumer=max(500, train.num_rows))
     try:

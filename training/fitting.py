@@ -19,9 +19,12 @@ from training.redemptions import POPULARITY_POOLING
 AUTO: Final = "auto"
 """The model that chooses itself, see `training.auto`: what comes out is a blend."""
 
+CHAMPION: Final = "champion"
+"""The recipe that serves, fitted on what is known now and from the factors it had."""
+
 MODEL_KINDS: Final = ("als", "graph", "ials", "popularity", "ridge")
 
-MODELS: Final = (AUTO, *MODEL_KINDS)
+MODELS: Final = (AUTO, CHAMPION, *MODEL_KINDS)
 """What may be asked for."""
 
 DEFAULT_POOLING: Final[Mapping[str, Pooling]] = {

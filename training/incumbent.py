@@ -8,7 +8,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ class Incumbent:
     digest: str
     tags: Mapping[str, str]
     kind: str
+    model: FittedRecommender
     recommender: Recommender
     parameters: Mapping[str, Any]
     weights: InteractionWeights
@@ -58,6 +59,17 @@ class Incumbent:
     def fit(self, interactions: Interactions) -> FittedRecommender:
         """Fit its recipe on other data."""
         return self.recommender.fit(interactions)
+
+    def plan(self, like: Plan) -> Plan:
+        """To train its recipe again from its factors, judged as another plan says."""
+        return replace(
+            like,
+            model=self.kind,
+            parameters=self.recommender,
+            weights=self.weights,
+            pooling=self.pooling,
+            start=self.model,
+        )
 
     def was_asked(self, content_digest: str, cut: datetime | None, random_state: int) -> bool:
         """Whether its own answers, kept with its version, are to the very questions of a training."""
@@ -117,6 +129,7 @@ def find_incumbent(tracker: Tracker, settings: Settings) -> Incumbent | None:
         digest=bundle.digest,
         tags=tags,
         kind=bundle.model.kind,
+        model=bundle.model,
         recommender=recommender,
         parameters=bundle.manifest["parameters"],
         weights=bundle.weights,

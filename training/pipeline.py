@@ -117,17 +117,17 @@ def train_snapshot(
             )
             for plan in plans
         ]
+        incumbent = find_incumbent(tracker, settings)
         plans = [
-            resolve(plan, snapshot, settings, run=run, directory=work, progress=report)
+            resolve(plan, snapshot, settings, incumbent=incumbent, run=run, directory=work, progress=report)
             for plan, run in zip(plans, runs, strict=True)
         ]
-        incumbent = find_incumbent(tracker, settings)
         evaluation, cut = _judge(snapshot, plans, incumbent, report=report)
         interactions = build_interactions(snapshot, plans[0].weights)
         data = about_data(snapshot, interactions, cut)
         for plan, run in zip(plans, runs, strict=True):
             began = time.perf_counter()
-            model = plan.fit(interactions, progress=partial(report, f"fit {plan.model}"))
+            model = plan.fit_all(interactions, progress=partial(report, f"fit {plan.model}"))
             train_seconds = time.perf_counter() - began
             judgement = judge(evaluation.of(plan.model), plan.model)
             report(f"register {plan.model}", 0, None)

@@ -8,8 +8,9 @@ from features.interactions import Interactions
 from features.weights import InteractionWeights
 from models.pooling import Pooling
 from models.recommender import FittedRecommender, Recommender
+from models.warm import fit_warm
 from training.errors import InvalidProtocol
-from training.fitting import AUTO, DEFAULT_POOLING, MODELS, fit
+from training.fitting import AUTO, CHAMPION, DEFAULT_POOLING, MODELS, fit
 from training.search import Limits
 
 
@@ -28,6 +29,9 @@ class Plan:
         chosen, see `training.cuts`.
     parameters, pooling : optional
         Instead of the defaults of the kind.
+    start : FittedRecommender, optional
+        An earlier model of these parameters: the fit on all of the data begins where it ended. What is judged
+        is always fitted afresh, since the earlier one may have seen what is asked.
     limits : Limits
         How long `auto` may search, and what a decision of it may cost.
     weights : InteractionWeights
@@ -41,13 +45,14 @@ class Plan:
     weights: InteractionWeights = field(default_factory=InteractionWeights)
     pooling: Pooling | None = None
     limits: Limits = field(default_factory=Limits)
+    start: FittedRecommender | None = None
 
     def __post_init__(self) -> None:
         if self.model not in MODELS and not (self.model == "blend" and self.parameters is not None):
             raise InvalidProtocol(f"unknown model {self.model!r}; known: {', '.join(MODELS)}")
-        if self.model == AUTO and self.parameters is not None:
+        if self.model in (AUTO, CHAMPION) and self.parameters is not None:
             raise InvalidProtocol(
-                f"{AUTO} chooses its parameters; say which model {self.parameters!r:.80} is"
+                f"{self.model} has its own parameters; say which model {self.parameters!r:.80} is"
             )
         if self.cut is not None and self.cut.tzinfo is None:
             raise InvalidProtocol(f"the cut {self.cut.isoformat()} has no time zone; give an aware time")
@@ -68,3 +73,11 @@ class Plan:
             parameters=self.parameters,
             progress=progress,
         )
+
+    def fit_all(
+        self, interactions: Interactions, *, progress: Callable[[int, int], None] | None = None
+    ) -> FittedRecommender:
+        """Fit the model that will be registered: from `start`, where there is one."""
+        if self.start is None or self.parameters is None:
+            return self.fit(interactions, progress=progress)
+        return fit_warm(self.parameters, interactions, self.start, progress=progress)

@@ -1,4 +1,7 @@
-"""From the plan `auto` to the plan of one model: what is chosen sees nothing of what it will be judged by."""
+"""From the plans `auto` and `champion` to the plan of one model.
+
+What is chosen has seen nothing of what it will be judged by.
+"""
 
 import json
 import logging
@@ -16,8 +19,9 @@ from models.blend import Blend, Member
 from storage.settings import Settings
 from training.auto import Choice, choose
 from training.cuts import choose_cut
-from training.errors import NothingToEvaluate
-from training.fitting import AUTO, Progress
+from training.errors import InvalidProtocol, NothingToEvaluate
+from training.fitting import AUTO, CHAMPION, Progress
+from training.incumbent import Incumbent
 from training.plan import Plan
 from training.plots import trials_by_family
 from training.redemptions import PromotionRecords
@@ -42,14 +46,26 @@ def resolve(
     snapshot: Snapshot,
     settings: Settings,
     *,
+    incumbent: Incumbent | None,
     run: Run,
     directory: Path,
     progress: Progress,
 ) -> Plan:
-    """The plan itself, or for `auto` the plan of the blend that was chosen, with the reasons kept in MLflow.
+    """The plan itself; for `champion` its recipe and factors, for `auto` the blend that was chosen.
 
-    Data too thin to choose by gives ALS with its defaults, and a warning.
+    Why that was chosen is kept in MLflow. Data too thin to choose by gives ALS with its defaults.
+
+    Raises
+    ------
+    InvalidProtocol
+        There is no champion.
     """
+    if plan.model == CHAMPION:
+        if incumbent is None:
+            raise InvalidProtocol(
+                "there is no champion whose recipe could be trained again; tailor train, then tailor promote"
+            )
+        return incumbent.plan(plan)
     if plan.model != AUTO:
         return plan
     activity = read_activity(snapshot.activity)

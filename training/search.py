@@ -122,7 +122,9 @@ def search(
     n_steps = 4 * len(suited)
     for place, study in enumerate(studies_of):
         on_progress(place, n_steps)
-        study.run(len(study.family.starts), on_trial=on_trial)
+        # Out of time, each family still shows what its first starting point is worth.
+        in_time = limits.n_trials is not None or time.perf_counter() < until
+        study.run(len(study.family.starts) if in_time else 1, on_trial=on_trial)
     promising = _promising(studies_of, _WORTH_MORE_TRIALS)
     for place, study in enumerate(promising):
         on_progress(len(suited) + place * len(suited) // len(promising), n_steps)

@@ -1,5 +1,6 @@
 """A version that ranks worse than the champion is not promoted, also when it was trained on another day."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.als import Als
+from models.bundle import read_bundle
+from models.warm import ALS_ITERATIONS
 from storage.champions import champion_history, current_champion
 from storage.database import Database
 from storage.imports import import_activity
@@ -97,6 +100,25 @@ def test_versions_trained_one_after_the_other_on_the_same_data_are_compared(
     promote(filled, settings, als.version)
     with pytest.raises(WorseThanChampion):
         promote(filled, settings, popularity.version)
+
+
+def test_the_champions_recipe_is_trained_again_from_its_factors(
+    filled: Database, settings: Settings, tmp_path: Path
+) -> None:
+    recipe = Plan("als", parameters=Als(factors=5, iterations=7))
+    promote(filled, settings, train_models(filled, settings, plans=[recipe])[0].version)
+    add_a_day(filled, tmp_path)
+    stages: dict[str, int] = {}
+
+    def progress(stage: str, done: int, _total: int | None) -> None:
+        stages[stage] = done
+
+    (again,) = train_models(filled, settings, plans=[Plan("champion")], progress=progress)
+    assert again.model == "als"
+    assert stages["fit als"] == ALS_ITERATIONS
+    bundle = read_bundle(Tracker(settings).download_bundle(again.version, tmp_path / "bundle"))
+    assert bundle.model.parameters() == asdict(Als(factors=5, iterations=7))
+    assert promote(filled, settings, again.version).compared.startswith("no difference seen")
 
 
 def test_versions_asked_about_other_data_are_not_compared(
