@@ -14,7 +14,9 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.linalg import lapack
+from threadpoolctl import threadpool_limits
 
 from features.history import HistoryVector
 from features.ids import ItemIds
@@ -195,6 +197,19 @@ def carried_over(
     known = np.array([-1 if (place := earlier.items.index(*pair)) is None else place for pair in pairs])
     start[known >= 0] = earlier.item_factors[known[known >= 0]]
     return start
+
+
+def first_singular_vectors(
+    matrix: sparse.csr_matrix, n_vectors: int, *, random_state: int
+) -> NDArray[np.float32]:
+    """The first right singular vectors, float32[n_columns, n_vectors] (Halko, Martinsson, Tropp 2011)."""
+    # Importing it takes long and serving does not need it.
+    from sklearn.utils.extmath import randomized_svd
+
+    # BLAS threads would sum in another order from run to run.
+    with threadpool_limits(limits=1, user_api="blas"):
+        _, _, vectors = randomized_svd(matrix, n_vectors, n_iter=3, random_state=random_state)
+    return np.asarray(vectors.T, dtype=np.float32)
 
 
 def principal_axes(factors: NDArray[Any]) -> NDArray[np.float32]:

@@ -17,13 +17,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils.extmath import randomized_svd
-from threadpoolctl import threadpool_limits
 
 from features.interactions import Interactions
 from features.weights import KINDS
 from models.errors import InvalidModel
-from models.factors import require_numbers
+from models.factors import first_singular_vectors, require_numbers
 from models.item_item import FittedItemItem, raised, strongest
 
 logger = logging.getLogger(__name__)
@@ -121,12 +119,10 @@ class Graph:
         normalised = sparse.csr_matrix(
             sparse.diags_array(length**-0.5) @ cells @ sparse.diags_array(degree**-0.5), dtype=np.float32
         )
-        # BLAS threads would sum in another order from run to run.
-        with threadpool_limits(limits=1, user_api="blas"):
-            _, _, vectors = randomized_svd(normalised, n_vectors, n_iter=3, random_state=0)
+        vectors = first_singular_vectors(normalised, n_vectors, random_state=0)
         root = np.sqrt(degree)[:, np.newaxis]
-        into = self.low_pass * vectors.T / root
-        return into.astype(np.float32), (vectors.T * root).astype(np.float32)
+        into = self.low_pass * vectors / root
+        return into.astype(np.float32), (vectors * root).astype(np.float32)
 
 
 class FittedGraph(FittedItemItem):

@@ -14,12 +14,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from features.interactions import Interactions
 from models.errors import InvalidModel
-from models.factors import FittedFactors, UserStep, principal_axes, require_numbers
+from models.factors import (
+    FittedFactors,
+    UserStep,
+    first_singular_vectors,
+    principal_axes,
+    require_numbers,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -127,10 +132,8 @@ def start_of(cells: sparse.csr_matrix, n_factors: int, random_state: int) -> NDA
     start = (_START_SPREAD / np.sqrt(n_factors) * noise).astype(np.float32)
     n_vectors = min(n_factors, *(side - 1 for side in cells.shape))
     if n_vectors > 0:
-        # BLAS threads would sum in another order from run to run.
-        with threadpool_limits(limits=1, user_api="blas"):
-            _, _, vectors = randomized_svd(normalised, n_vectors, n_iter=3, random_state=random_state)
-        near = np.sqrt(per_item)[:, np.newaxis] * vectors.T
+        vectors = first_singular_vectors(normalised, n_vectors, random_state=random_state)
+        near = np.sqrt(per_item)[:, np.newaxis] * vectors
         start[:, :n_vectors] = _START_SPREAD * near / max(float(near.std()), 1e-12)
     return np.asarray(start, dtype=np.float32)
 

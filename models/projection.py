@@ -14,6 +14,7 @@ from scipy import sparse
 from features.history import HistoryVector
 from features.ids import ItemIds
 from features.weights import InteractionWeights
+from models.blend import FittedBlend
 from models.errors import InvalidModel
 from models.pooling import Pooling, TopSums
 from models.recommender import FittedRecommender
@@ -47,6 +48,36 @@ class PooledScores:
         """The covered item that appeals most, or None when none is known."""
         covered = self.projection.covered(promotion_index)
         return None if len(covered) == 0 else int(covered[np.argmax(self.appeal[covered])])
+
+
+OWN_ACTIVITY = "own activity"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Signal:
+    """One reason for a promotion's score.
+
+    Attributes
+    ----------
+    name : str
+        Kind of the model, `own activity` with what is covered, or `popularity`.
+    weights : InteractionWeights
+        How the kinds of activity count in it.
+    given : float32[n]
+        What each entry of the history gave by way of it.
+    base : float
+        What no entry gave.
+    """
+
+    name: str
+    weights: InteractionWeights
+    given: NDArray[np.float32]
+    base: float
+
+    @property
+    def total(self) -> float:
+        """All that it gave."""
+        return float(self.given.sum(dtype=np.float64)) + self.base
 
 
 class Projection:
@@ -161,6 +192,32 @@ class Projection:
                 weights[np.argsort(-scores, kind="stable")[: self.pooling.top]] = 1 / self.pooling.top
         return weights
 
+    def signals(
+        self,
+        model: FittedRecommender,
+        history: HistoryVector,
+        *,
+        promotion_index: int,
+        item_scores: NDArray[np.float32],
+    ) -> list["Signal"]:
+        """What each signal gave to a promotion's pooled score, by entry of the history; they sum to it.
+
+        The model's members, if it has several; the consumer's own activity with what is covered; and
+        popularity, which is due to no entry.
+        """
+        covered = self.covered(promotion_index)
+        weights = self.item_weights(promotion_index, item_scores)
+        nothing = np.zeros(len(history), dtype=np.float32)
+        own = nothing.copy()
+        mine = np.isin(history.item_index, covered)
+        own[mine] = np.float32(self.pooling.overlap) * history.confidence(model.weights)[mine]
+        base = float(weights @ model.base(history)[covered])
+        return [
+            *members_explained(model, history, covered, weights),
+            Signal(OWN_ACTIVITY, model.weights, own, 0.0),
+            Signal("popularity", model.weights, nothing, base),
+        ]
+
     def explain(
         self,
         model: FittedRecommender,
@@ -171,11 +228,23 @@ class Projection:
     ) -> NDArray[np.float32]:
         """What each entry of the history gave to a promotion's pooled score, float32[n].
 
-        They and the covered items' weighted prior sum to the pooled score.
+        They and popularity's part sum to the pooled score.
         """
-        covered = self.covered(promotion_index)
-        weights = self.item_weights(promotion_index, item_scores)
-        given = model.explain(history, covered, weights)
-        own = np.isin(history.item_index, covered)
-        given[own] += np.float32(self.pooling.overlap) * history.confidence(model.weights)[own]
-        return given
+        signals = self.signals(model, history, promotion_index=promotion_index, item_scores=item_scores)
+        return np.asarray(np.sum([signal.given for signal in signals], axis=0), dtype=np.float32)
+
+
+def members_explained(
+    model: FittedRecommender,
+    history: HistoryVector,
+    item_index: NDArray[np.int32],
+    item_weight: NDArray[np.float32],
+) -> list[Signal]:
+    """What each model of a blend gave by entry of the history, or the one model there is."""
+    if isinstance(model, FittedBlend):
+        parts = model.explain_members(history, item_index, item_weight)
+        return [
+            Signal(member.kind, member.weights, part, 0.0)
+            for member, part in zip(model.members, parts, strict=True)
+        ]
+    return [Signal(model.kind, model.weights, model.explain(history, item_index, item_weight), 0.0)]

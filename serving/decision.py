@@ -13,7 +13,7 @@ from models.projection import PooledScores, Projection
 from serving.answer import Decision, PresentedPromotion, Reason
 from serving.creative import fill_in
 from serving.live_model import LiveModel
-from serving.reasons import explain
+from serving.reasons import Carried, Explanation, explain
 from serving.shelf import Shelf
 from serving.token import DecisionClaim, TokenSigner
 from storage.reader import ConsumerRecord
@@ -153,6 +153,7 @@ def _present(
     item = shelf.any_item(place) if featured is None else shelf.item(*model.bundle.items.pair(featured))
     # The best are always taken: the policy is deterministic, and its choice has the propensity 1.
     propensity = 1.0
+    explanation = _explanation(record, place=place, ranking=ranking, model=model)
     claim = DecisionClaim(
         decision_id=ask.decision_id,
         promotion_id=promotion.promotion_id,
@@ -177,18 +178,21 @@ def _present(
         propensity=propensity,
         decision_id=ask.decision_id,
         token=signer.sign(claim),
-        reasons=_reasons(ask, record, place=place, ranking=ranking, shelf=shelf, model=model),
+        reasons=_reasons(ask, explanation.carried, shelf=shelf),
+        signals=explanation.signals,
     )
 
 
-def _reasons(
-    ask: Ask, record: ConsumerRecord, *, place: int, ranking: _Ranking, shelf: Shelf, model: LiveModel
-) -> list[Reason]:
+def _explanation(record: ConsumerRecord, *, place: int, ranking: _Ranking, model: LiveModel) -> Explanation:
     if ranking.history is None:
-        return []
-    carried = explain(
+        known = ranking.pooled.known[place]
+        return Explanation([], {"popularity": 1.0} if known else {})
+    return explain(
         model.bundle, ranking.history, pooled=ranking.pooled, promotion_index=place, events=record.events
     )
+
+
+def _reasons(ask: Ask, carried: list[Carried], *, shelf: Shelf) -> list[Reason]:
     return [
         Reason(
             site_id=one.site_id,

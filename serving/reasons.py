@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.history import Event, HistoryVector
 from features.weights import KINDS
 from models.bundle import Bundle
-from models.projection import PooledScores
+from models.projection import PooledScores, Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,22 @@ class Carried:
     occurred_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a promotion scored as it did.
+
+    Attributes
+    ----------
+    carried : list of Carried
+        What carried most comes first.
+    signals : mapping of str to float
+        Each signal's share of all that spoke for or against it: counted without sign they add up to 1.
+    """
+
+    carried: list[Carried]
+    signals: dict[str, float]
+
+
 def explain(
     bundle: Bundle,
     history: HistoryVector,
@@ -30,23 +47,22 @@ def explain(
     pooled: PooledScores,
     promotion_index: int,
     events: Sequence[Event],
-) -> list[Carried]:
-    """Split a promotion's score over the activity it came from; what carried most comes first.
+) -> Explanation:
+    """Split a promotion's score over the activity it came from, and over the signals it came by.
 
-    The model says what each item of the history gave, cᵢ (with the items' prior they sum to the score); an
+    The model says what each item of the history gave, cᵢ (with popularity's part they sum to the score); an
     item's part is split over the kinds of activity by their weight in its confidence. The share is cᵢ / Σ|c|;
     what spoke against the promotion, cᵢ < 0, is not told.
     """
-    given = pooled.projection.explain(
+    signals = pooled.projection.signals(
         bundle.model, history, promotion_index=promotion_index, item_scores=pooled.item_scores
     )
-    contributions = given.astype(np.float64)
-    total = float(np.abs(contributions).sum())
+    given = np.sum([_by_kind(signal, history) for signal in signals], axis=0)
+    total = float(np.abs(given.sum(axis=0)).sum())
+    by_signal = _shares(signals)
     if total == 0.0:
-        return []
-    weighted = bundle.weights.by_kind[:, None] * history.by_kind
-    parts = weighted / np.maximum(weighted.sum(axis=0), np.finfo(np.float64).tiny)
-    shares = contributions * parts / total
+        return Explanation([], by_signal)
+    shares = given / total
     newest = _newest(events)
     kinds, places = np.nonzero(shares > 0.0)
     found = []
@@ -61,7 +77,23 @@ def explain(
                 newest.get((site_id, item_id, KINDS[kind])),
             )
         )
-    return sorted(found, key=lambda one: (-one.share, one.site_id, one.item_id, one.kind))
+    found.sort(key=lambda one: (-one.share, one.site_id, one.item_id, one.kind))
+    return Explanation(found, by_signal)
+
+
+def _by_kind(signal: Signal, history: HistoryVector) -> NDArray[np.float64]:
+    """What each kind of activity with each item gave by way of a signal, float64[n_kinds, n]."""
+    weighted = signal.weights.by_kind[:, None] * history.by_kind
+    parts = weighted / np.maximum(weighted.sum(axis=0), np.finfo(np.float64).tiny)
+    return np.asarray(signal.given.astype(np.float64) * parts)
+
+
+def _shares(signals: Sequence[Signal]) -> dict[str, float]:
+    totals: dict[str, float] = {}
+    for signal in signals:
+        totals[signal.name] = totals.get(signal.name, 0.0) + signal.total
+    whole = sum(map(abs, totals.values()))
+    return {name: total / whole for name, total in totals.items() if total != 0.0} if whole > 0 else {}
 
 
 def _newest(events: Sequence[Event]) -> dict[tuple[str, str | None, str], datetime | None]:

@@ -32,8 +32,8 @@ SMALL_CONSUMERS: Final = 20_000
 FINALISTS: Final = 2
 """So many of each family are made on all of the cut."""
 
-_SHARE_OF_TRIALS: Final = 0.4
-_SHARE_OF_FINALS: Final = 0.8
+_SHARE_OF_TRIALS: Final = 0.33
+_SHARE_OF_FINALS: Final = 0.9
 _WORTH_MORE_TRIALS: Final = 0.75
 _WORTH_ALL: Final = 0.6
 

@@ -8,6 +8,7 @@ from features.history import HistoryVector
 from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.als import Als, FittedAls
+from models.blend import FittedBlend
 from models.errors import InvalidModel
 from models.factors import principal_axes
 from models.pooling import Pooling
@@ -130,6 +131,21 @@ def test_what_the_history_gave_to_a_promotion_sums_to_its_score(kind: str) -> No
     for promotion in np.flatnonzero(pooled.known):
         given = made.explain(model, history, promotion_index=int(promotion), item_scores=scores)
         assert given.sum() == pytest.approx(pooled.score[promotion], abs=1e-5)
+
+
+def test_the_signals_of_a_blend_are_its_members_own_activity_and_popularity() -> None:
+    generator = np.random.default_rng(5)
+    als = FittedAls(ITEMS, WEIGHTS, principal_axes(generator.standard_normal((5, 3))), Als(factors=3))
+    other = FittedAls(ITEMS, WEIGHTS, principal_axes(generator.standard_normal((5, 2))), Als(factors=2))
+    crowd = generator.random(5).astype(np.float32)
+    model = FittedBlend(ITEMS, WEIGHTS, (als, other), (1.0, 0.5), crowd, popularity=2.0, strength=5.0)
+    made = projection(Pooling("top_mean", top=2, overlap=0.3))
+    history = purchases([0, 2, 4])
+    pooled = made.pool(model.score(history), history=history, weights=WEIGHTS)
+    for promotion in np.flatnonzero(pooled.known):
+        signals = made.signals(model, history, promotion_index=int(promotion), item_scores=pooled.item_scores)
+        assert [signal.name for signal in signals] == ["als", "als", "own activity", "popularity"]
+        assert sum(signal.total for signal in signals) == pytest.approx(pooled.score[promotion], abs=1e-5)
 
 
 def test_a_pooling_survives_json() -> None:

@@ -35,6 +35,15 @@ def test_the_reasons_say_which_activity_on_which_site_carried_the_score(service,
     assert [reason["share"] for reason in reasons] == sorted((r["share"] for r in reasons), reverse=True)
 
 
+def test_the_signals_say_by_which_way_the_score_came(service, world):
+    service.send(world.event("asker2", "cook1"), world.event("asker2", "pan1", site_id="kitchen"))
+    signals = service.decide("asker2")["promotion"]["signals"]
+    assert set(signals) == {"als", "own activity"}
+    assert all(share > 0 for share in signals.values())
+    assert sum(signals.values()) == pytest.approx(1.0)
+    assert service.decide("nobody has seen me either")["promotion"]["signals"] == {"popularity": 1.0}
+
+
 def test_an_acknowledged_event_counts_in_the_next_answer(service, world):
     for n in range(50):
         who = f"fresh{n}"
