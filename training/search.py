@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 SMALL_ITEMS: Final = 4_000
 SMALL_CONSUMERS: Final = 20_000
+MOST_TRIALS: Final = 40
+"""Of each family, however much time there is: more find little."""
+
 FINALISTS: Final = 2
 """So many of each family are made on all of the cut."""
 
@@ -114,39 +117,55 @@ def search(
         A folder where studies are kept, so that a search that was interrupted goes on. Default: memory.
     """
     started = time.perf_counter()
-    whole = Setting.of(validation.interactions, random_state)
     part = small(validation, n_items=SMALL_ITEMS, n_consumers=SMALL_CONSUMERS)
-    suited = [family for family in families if family.suits(whole)]
-    studies_of = [_Study(family, part, random_state=random_state, folder=studies) for family in suited]
-    until = started + limits.budget_s * _SHARE_OF_TRIALS
-    n_steps = 4 * len(suited)
-    for place, study in enumerate(studies_of):
-        on_progress(place, n_steps)
-        # Out of time, each family still shows what its first starting point is worth.
-        in_time = limits.n_trials is not None or time.perf_counter() < until
-        study.run(len(study.family.starts) if in_time else 1, on_trial=on_trial)
-    promising = _promising(studies_of, _WORTH_MORE_TRIALS)
-    for place, study in enumerate(promising):
-        on_progress(len(suited) + place * len(suited) // len(promising), n_steps)
-        left = (until - time.perf_counter()) / (len(promising) - place)
-        study.run(limits.n_trials, until=time.perf_counter() + left, on_trial=on_trial)
-    best = [
-        (study.family, trial)
-        for study in _promising(studies_of, _WORTH_ALL)
-        for trial in study.best(FINALISTS)
+    setting = Setting.of(validation.interactions, random_state)
+    tried = [
+        _Study(family, part, random_state=random_state, folder=studies)
+        for family in families
+        if family.suits(setting)
     ]
-    best.sort(key=lambda entry: -entry[1].value)
-    finalists: list[Finalist] = []
+    # Half of the progress is trials, half is finals.
+    total = 2 * len(tried)
+    until = started + limits.budget_s * _SHARE_OF_TRIALS
+    _run_trials(
+        tried, limits, until=until, on_trial=on_trial, on_done=lambda done: on_progress(done, 2 * total)
+    )
     until = started + limits.budget_s * _SHARE_OF_FINALS
-    for place, (family, trial) in enumerate(best):
-        on_progress(2 * len(suited) + place * 2 * len(suited) // len(best), n_steps)
+    finals = [
+        (study.family, trial) for study in _promising(tried, _WORTH_ALL) for trial in study.best(FINALISTS)
+    ]
+    finals.sort(key=lambda entry: -entry[1].value)
+    finalists: list[Finalist] = []
+    for place, (family, trial) in enumerate(finals):
+        on_progress(total + total * place // len(finals), 2 * total)
         if finalists and limits.n_trials is None and time.perf_counter() > until:
             logger.info("no time for %s %s on all of the cut", family.name, trial.values)
             continue
-        finalists.append(_make(family, trial, validation, whole))
+        finalists.append(_make(family, trial, validation, setting))
         on_trial(finalists[-1].trial)
-    on_progress(n_steps, n_steps)
+    on_progress(2 * total, 2 * total)
     return sorted(finalists, key=lambda finalist: -finalist.trial.value)
+
+
+def _run_trials(
+    studies: Sequence["_Study"],
+    limits: Limits,
+    *,
+    until: float,
+    on_trial: Told,
+    on_done: Callable[[int], None],
+) -> None:
+    """Every family's starting points, and then more of those that promise most."""
+    for place, study in enumerate(studies):
+        on_done(place)
+        # Out of time, each family still shows what its first starting point is worth.
+        in_time = limits.n_trials is not None or time.perf_counter() < until
+        study.run(len(study.family.starts) if in_time else 1, on_trial=on_trial)
+    promising = _promising(studies, _WORTH_MORE_TRIALS)
+    for place, study in enumerate(promising):
+        on_done(len(studies) + place * len(studies) // len(promising))
+        left = (until - time.perf_counter()) / (len(promising) - place)
+        study.run(limits.n_trials, until=time.perf_counter() + left, on_trial=on_trial)
 
 
 def _promising(studies: Sequence["_Study"], share: float) -> list["_Study"]:
@@ -220,7 +239,8 @@ class _Study:
     def _numbers(self, n_trials: int | None, until: float) -> Iterator[int]:
         while True:
             done = len(self._finished())
-            enough = time.perf_counter() > until if n_trials is None else done >= n_trials
+            late = time.perf_counter() > until or done >= MOST_TRIALS
+            enough = late if n_trials is None else done >= n_trials
             if enough:
                 return
             yield done
