@@ -198,6 +198,7 @@ FAMILIES: Final = (
     Family(
         "ease",
         (
+            {"regularization": 20.0, "row": 0.5, "weak": 0.5, "page_view": 1.4, "product_review": 0.2},
             {"regularization": 30.0, "row": 0.5, "weak": 0.5, **_VIEWS_FIRST},
             {"regularization": 100.0, "row": 0.0, "weak": 1.0},
         ),
