@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.interactions import Interactions
 from features.weights import KINDS
-from models.blend import Blend, Member, crowd_of
+from models.blend import Blend, FittedBlend, Member, assemble, crowd_of
 from models.pooling import Pooling
 from models.popularity import Popularity
 from training.cost import decision_us
@@ -34,6 +34,8 @@ class Choice:
     ----------
     blend : Blend
         Unfitted.
+    fitted : FittedBlend
+        Fitted on what comes before the validation's cut.
     value : float
         The validation's metric with it.
     finalists : list of Finalist
@@ -41,6 +43,7 @@ class Choice:
     """
 
     blend: Blend
+    fitted: FittedBlend
     value: float
     finalists: list[Finalist]
 
@@ -75,7 +78,9 @@ def choose(
     weights, value = mix(table, validation.metric.of, depth=validation.metric.k, rules=rules)
     blend = _blend([finalist.member for finalist in finalists], weights / _height(table, weights))
     logger.info("chosen: %s, %s %.4f", blend, validation.metric.name, value)
-    return Choice(blend, value, finalists)
+    made = [finalist.fitted for finalist, weight in zip(finalists, weights, strict=False) if weight > 0]
+    fitted = assemble(blend, made or [finalists[0].fitted], validation.interactions)
+    return Choice(blend, fitted, value, finalists)
 
 
 def _rules(finalists: list[Finalist], interactions: Interactions, max_decision_us: float | None) -> Rules:

@@ -22,6 +22,7 @@ from training.cuts import choose_cut
 from training.errors import InvalidProtocol, NothingToEvaluate
 from training.fitting import AUTO, CHAMPION, Progress
 from training.incumbent import Incumbent
+from training.offers import Offered, choose_by_promotions
 from training.plan import Plan
 from training.plots import trials_by_family
 from training.redemptions import PromotionRecords
@@ -68,8 +69,8 @@ def resolve(
         return incumbent.plan(plan)
     if plan.model != AUTO:
         return plan
-    activity = read_activity(snapshot.activity)
-    cut = judged_cut(plan, activity, PromotionRecords.from_snapshot(snapshot))
+    activity, records = read_activity(snapshot.activity), PromotionRecords.from_snapshot(snapshot)
+    cut = judged_cut(plan, activity, records)
     trials: list[Trial] = []
 
     def on_trial(trial: Trial) -> None:
@@ -87,8 +88,9 @@ def resolve(
             if cut is None
             else split_by_time(activity, cut)
         ).train
+        validation = validation_of(before, plan.weights, random_state=plan.random_state)
         choice = choose(
-            validation_of(before, plan.weights, random_state=plan.random_state),
+            validation,
             limits=plan.limits,
             random_state=plan.random_state,
             studies=settings.home / STUDIES_FOLDER,
@@ -99,16 +101,20 @@ def resolve(
         logger.warning("too little to choose a model by, so it is ALS with its defaults: %s", error)
         als = Member(Als(random_state=plan.random_state), 1.0, *plan.weights.by_kind.tolist())
         return replace(plan, model="blend", parameters=Blend((als,)))
+    offered = choose_by_promotions(choice, validation, records, until=cut, random_state=plan.random_state)
     run.log(metrics={"validation": choice.value})
-    run.log_folder(_written(choice, trials, directory / CHOICE_FOLDER), CHOICE_FOLDER)
-    return replace(plan, model="blend", parameters=choice.blend)
+    run.log_folder(_written(choice, offered, trials, directory / CHOICE_FOLDER), CHOICE_FOLDER)
+    if offered is None:
+        return replace(plan, model="blend", parameters=choice.blend)
+    pooling = plan.pooling or offered.pooling
+    return replace(plan, model="blend", parameters=offered.blend, pooling=pooling)
 
 
 def _staged(progress: Progress) -> Callable[[str, int, int], None]:
     return lambda stage, done, total: progress(f"choose: {stage}", done, total)
 
 
-def _written(choice: Choice, trials: list[Trial], directory: Path) -> Path:
+def _written(choice: Choice, offered: Offered | None, trials: list[Trial], directory: Path) -> Path:
     """Why it was chosen, as JSON and as a picture."""
     directory.mkdir()
     told = {
@@ -120,6 +126,7 @@ def _written(choice: Choice, trials: list[Trial], directory: Path) -> Path:
              "product_review": member.product_review, "purchase": member.purchase}
             for member in choice.blend.members
         ],
+        "by promotions": None if offered is None else offered.values,
         "finalists": [asdict(finalist.trial) for finalist in choice.finalists],
         "trials": [asdict(trial) for trial in trials],
     }  # fmt: skip
