@@ -222,7 +222,7 @@ def test_a_cut_outside_the_data_is_refused(snapshot: Snapshot, settings: Setting
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InvalidProtocol, match="unknown model 'magic'; known: auto, als"):
+    with pytest.raises(InvalidProtocol, match="unknown model 'magic'; known: auto, champion, als"):
         Plan("magic")
 
 
