@@ -57,7 +57,7 @@ class LogWeighting(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # ty
         return _on_cells(_validated(self, X), lambda values: self.scale * np.log1p(values / self.epsilon))
 
     def __sklearn_tags__(self) -> Any:
-        return _tags(super().__sklearn_tags__(), requires_fit=True)
+        return _tags(super().__sklearn_tags__())
 
 
 class Bm25Weighting(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -117,7 +117,7 @@ class Bm25Weighting(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
         return weighed
 
     def __sklearn_tags__(self) -> Any:
-        return _tags(super().__sklearn_tags__(), requires_fit=True)
+        return _tags(super().__sklearn_tags__())
 
 
 def _saturated(values: NDArray[Any], late: NDArray[np.float64], k1: float) -> NDArray[np.float64]:
@@ -148,8 +148,7 @@ def _require_positive(estimator: Any, *names: str) -> None:
             raise ValueError(f"{name}={value!r}: give a finite number above 0")
 
 
-def _tags(tags: Any, *, requires_fit: bool) -> Any:
+def _tags(tags: Any) -> Any:
     tags.input_tags.sparse = True
     tags.input_tags.positive_only = True
-    tags.requires_fit = requires_fit
     return tags

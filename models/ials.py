@@ -56,7 +56,7 @@ class Ials:
         Pairs of user and item steps. They begin near the answer (see `start_of`): few are enough, and more
         rank no better.
     random_state : int
-        Seed of the first factors.
+        Seed of the first factors. Same seed, same interactions, same factors, bit for bit.
     """
 
     factors: int = 128
@@ -101,6 +101,8 @@ class Ials:
             nu=self.frequency,
             train_epochs=self.iterations,
             random_seed=self.random_state,
+            # Its threads share out the sums anew in every run: more than one and the last bits differ.
+            n_threads=1,
             progress=progress,
             start=start_of(cells, self.factors, self.random_state) if start is None else start,
         )

@@ -5,7 +5,6 @@ What is chosen has seen nothing of what it will be judged by.
 
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,7 +28,7 @@ from training.redemptions import PromotionRecords
 from training.search import Trial
 from training.split import leave_one_out, read_activity, split_by_time
 from training.tracking import Run
-from training.validation import validation_of
+from training.validation import Validation, validation_of
 
 logger = logging.getLogger(__name__)
 
@@ -75,27 +74,17 @@ def resolve(
 
     def on_trial(trial: Trial) -> None:
         trials.append(trial)
-        stage = "all of the cut" if trial.whole else "a part"
-        run.log_trial(
-            f"{trial.family} {trial.number}, {stage}",
-            parameters={"family": trial.family, "stage": stage, **trial.values},
-            metrics={"validation": trial.value, "seconds": trial.seconds},
-        )
+        _note(trial, run)
 
     try:
-        before = (
-            leave_one_out(activity, random_state=plan.random_state)
-            if cut is None
-            else split_by_time(activity, cut)
-        ).train
-        validation = validation_of(before, plan.weights, random_state=plan.random_state)
+        validation = _before(activity, cut, plan)
         choice = choose(
             validation,
             limits=plan.limits,
             random_state=plan.random_state,
             studies=settings.home / STUDIES_FOLDER,
             on_trial=on_trial,
-            on_progress=_staged(progress),
+            on_progress=lambda stage, done, total: progress(f"choose: {stage}", done, total),
         )
     except (NothingToEvaluate, NoInteractions) as error:
         logger.warning("too little to choose a model by, so it is ALS with its defaults: %s", error)
@@ -110,8 +99,23 @@ def resolve(
     return replace(plan, model="blend", parameters=offered.blend, pooling=pooling)
 
 
-def _staged(progress: Progress) -> Callable[[str, int, int], None]:
-    return lambda stage, done, total: progress(f"choose: {stage}", done, total)
+def _before(activity: pa.Table, cut: datetime | None, plan: Plan) -> Validation:
+    """A cut of what comes before the one that judges."""
+    judged = (
+        leave_one_out(activity, random_state=plan.random_state)
+        if cut is None
+        else split_by_time(activity, cut)
+    )
+    return validation_of(judged.train, plan.weights, random_state=plan.random_state)
+
+
+def _note(trial: Trial, run: Run) -> None:
+    stage = "all of the cut" if trial.whole else "a part"
+    run.log_trial(
+        f"{trial.family} {trial.number}, {stage}",
+        parameters={"family": trial.family, "stage": stage, **trial.values},
+        metrics={"validation": trial.value, "seconds": trial.seconds},
+    )
 
 
 def _written(choice: Choice, offered: Offered | None, trials: list[Trial], directory: Path) -> Path:

@@ -111,7 +111,10 @@ def test_exploring_shows_when_where_and_how_much(
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("name", "kinds"),
-    [("2-retrain", ["popularity", "als"]), ("3-compare-models", ["popularity", "als", "als", "als"])],
+    [
+        ("2-retrain", ["popularity", "als"]),
+        ("3-compare-models", ["popularity", "als", "als", "als", "blend"]),
+    ],
 )
 def test_training_in_a_notebook_registers_its_versions_and_draws_them(
     database: Database, database_url: str, tmp_path: Path, name: str, kinds: list[str]
