@@ -15,9 +15,10 @@ from models.blend import Blend, FittedBlend, Member, assemble, crowd_of
 from models.pooling import Pooling
 from models.popularity import Popularity
 from training.cost import decision_us
+from training.families import MODEST
 from training.mixing import Rules, ScoreTable, mix, tabulate
 from training.ranking import Score
-from training.search import Finalist, Limits, Told, search
+from training.search import Finalist, Limits, Told, make, search
 from training.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,14 @@ def choose(
         on_trial=on_trial,
         on_progress=lambda done, total: on_progress("search", done, total),
     )
+    left_us = np.inf
+    costs = [0.0] * len(finalists)
+    if limits.max_decision_us is not None:
+        left_us, costs = _costs(finalists, validation.interactions, limits.max_decision_us)
+        if min(costs) > left_us:
+            modest = make(MODEST, validation, random_state=random_state)
+            finalists.append(modest)
+            costs += _costs([modest], validation.interactions, limits.max_decision_us)[1]
     crowds = [_crowd(validation.interactions, strength) for strength in STRENGTHS]
     table = tabulate(
         [*(finalist.score for finalist in finalists), *crowds],
@@ -74,7 +83,7 @@ def choose(
         masked=validation.masked,
         progress=lambda done, total: on_progress("mix", done, total),
     )
-    rules = _rules(finalists, validation.interactions, limits.max_decision_us)
+    rules = _rules(costs, left_us)
     weights, value = mix(table, validation.metric.of, depth=validation.metric.k, rules=rules)
     blend = _blend([finalist.member for finalist in finalists], weights / _height(table, weights))
     logger.info("chosen: %s, %s %.4f", blend, validation.metric.name, value)
@@ -83,19 +92,22 @@ def choose(
     return Choice(blend, fitted, value, finalists)
 
 
-def _rules(finalists: list[Finalist], interactions: Interactions, max_decision_us: float | None) -> Rules:
-    """At most one strength of popularity, and all of it within what a decision may cost."""
-    n_models = len(finalists)
-    groups = np.array([*range(n_models), *(n_models for _ in STRENGTHS)])
-    costs = np.zeros(len(groups))
-    if max_decision_us is None:
-        return Rules(groups, costs, np.inf)
+def _costs(
+    finalists: list[Finalist], interactions: Interactions, max_decision_us: float
+) -> tuple[float, list[float]]:
+    """Microseconds left for models when the rest of a decision is done, and what each model takes of them."""
     pooling = Pooling()
     rest = decision_us(Popularity().fit(interactions), pooling, interactions)
-    for place, finalist in enumerate(finalists):
-        costs[place] = max(0.0, decision_us(finalist.fitted, pooling, interactions) - rest)
-        logger.info("%s: %.0f us a decision", finalist.trial.family, costs[place])
-    return Rules(groups, costs, max_decision_us - rest)
+    costs = [max(0.1, decision_us(one.fitted, pooling, interactions) - rest) for one in finalists]
+    for finalist, cost in zip(finalists, costs, strict=True):
+        logger.info("%s: %.0f us a decision, beside %.0f for the rest", finalist.trial.family, cost, rest)
+    return max_decision_us - rest, costs
+
+
+def _rules(costs: list[float], left_us: float) -> Rules:
+    """At most one strength of popularity, and all of it within what a decision may cost."""
+    groups = np.array([*range(len(costs)), *(len(costs) for _ in STRENGTHS)])
+    return Rules(groups, np.array([*costs, *(0.0 for _ in STRENGTHS)]), left_us)
 
 
 def _height(table: ScoreTable, weights: NDArray[np.float64]) -> float:

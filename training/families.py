@@ -217,3 +217,11 @@ FAMILIES: Final = (
         LARGEST_CATALOGUE,
     ),
 )
+
+MODEST: Final = Family(
+    "als 64",
+    ({"alpha": 1.0, "regularization": 5.0, "factors": 64, "page_view": 0.25, "product_review": 0.5},),
+    _draw_als,
+    _als,
+)
+"""What a decision can afford when it can afford nothing else."""

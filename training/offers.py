@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 LEAST_QUERIES: Final = 30
 """With fewer days on which somebody took up something, chance would choose."""
 
+LEAST_GAIN: Final = 0.02
+"""What is not better by this share is not worth what it costs more."""
+
 _OVERLAPS: Final = (0.1, 0.2, 0.4, 0.8)
 _ALS: Final = "als with its defaults"
 
@@ -78,6 +81,8 @@ def choose_by_promotions(
     rankings = rank_promotions(scorers, queries, validation.interactions)
     values = {name: float(np.mean(ndcg(ranked, MAIN_K))) for name, ranked in rankings.items()}
     best = max(values, key=lambda name: values[name])
+    if values[best] < values[_ALS] * (1 + LEAST_GAIN):
+        best = _ALS
     logger.info("by %d redemptions: %s, NDCG@10 %.4f", len(queries), best, values[best])
     blend, _, pooling = candidates[best]
     return Offered(blend, pooling, values)

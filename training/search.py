@@ -168,6 +168,13 @@ def _run_trials(
         study.run(limits.n_trials, until=time.perf_counter() + left, on_trial=on_trial)
 
 
+def make(family: Family, validation: Validation, *, random_state: int) -> Finalist:
+    """A family's first starting point, made on all of the cut."""
+    setting = Setting.of(validation.interactions, random_state)
+    trial = Trial(family.name, 0, family.starts_in(setting)[0], 0.0, 0.0, True)
+    return _make(family, trial, validation, setting)
+
+
 def _promising(studies: Sequence["_Study"], share: float) -> list["_Study"]:
     """Those whose best is at least this share of the best of all, best first."""
     best = {study: study.best(1)[0].value for study in studies}
