@@ -21,6 +21,7 @@ STANDS_ON = {
 DOORS = {
     "implicit": {"models/als.py"},
     "irspack": {"models/ials.py"},
+    "optuna": {"training/search.py"},
     "mlflow": {"training/tracking.py", "serving/champion.py"},
     "bentoml": {"serving/service.py"},
     "ibis": {"features/cells.py"},
