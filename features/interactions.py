@@ -71,6 +71,12 @@ class Interactions:
             by_kind[kind, np.searchsorted(item_index, row.indices)] = row.data
         return HistoryVector(item_index=item_index, by_kind=by_kind)
 
+    @cached_property
+    def history_lengths(self) -> NDArray[np.int32]:
+        """Items with any activity of each consumer, int32[n_consumers]."""
+        together = sparse.csr_matrix(sum(self.by_kind[kind] for kind in KINDS))
+        return np.asarray(np.diff(together.indptr), dtype=np.int32)
+
     def confidence(self) -> sparse.csr_matrix:
         """The kinds weighed into one confidence r > 0, csr float32[n_consumers, n_items]."""
         n_items = len(self.items)

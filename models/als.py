@@ -5,7 +5,6 @@ Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets (200
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,11 +14,11 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from features.interactions import Interactions
-from models.factors import FittedFactors, UserStep, principal_axes, require_numbers
+from models.factors import FittedFactors, UserStep, principal_axes
+from models.parameters import require_numbers
+from models.recommender import Progress
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

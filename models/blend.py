@@ -1,6 +1,6 @@
 """Several models as one: a weighted sum of their scores, and of popularity, less of it the more is known."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Final, Self
@@ -17,7 +17,7 @@ from models.errors import EmptyHistory, InvalidModel
 from models.graph import FittedGraph
 from models.ials import FittedIals
 from models.popularity import Popularity
-from models.recommender import FittedRecommender, Recommender, require_array, usable_history
+from models.recommender import FittedRecommender, Progress, Recommender, require_array, usable_history
 from models.ridge import FittedRidge
 
 MEMBER_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
@@ -55,6 +55,10 @@ class Member:
         """These weights with the member's own kinds."""
         return replace(weights, **{kind: getattr(self, kind) for kind in KINDS})
 
+    def weighed(self, interactions: Interactions) -> Interactions:
+        """The interactions as this member is to see them."""
+        return replace(interactions, weights=self.weights(interactions.weights))
+
 
 @dataclass(frozen=True, slots=True)
 class Blend:
@@ -82,9 +86,7 @@ class Blend:
         if isinstance(self.strength, bool) or not 0 < self.strength < 1e12:
             raise InvalidModel(f"strength={self.strength!r}: give a number above 0")
 
-    def fit(
-        self, interactions: Interactions, *, progress: Callable[[int, int], None] | None = None
-    ) -> "FittedBlend":
+    def fit(self, interactions: Interactions, *, progress: Progress | None = None) -> "FittedBlend":
         """Learn from interactions.
 
         Parameters
@@ -94,8 +96,7 @@ class Blend:
         """
         fitted = []
         for place, member in enumerate(self.members):
-            weighed = replace(interactions, weights=member.weights(interactions.weights))
-            fitted.append(member.model.fit(weighed))
+            fitted.append(member.model.fit(member.weighed(interactions)))
             if progress is not None:
                 progress(place + 1, len(self.members))
         return assemble(self, fitted, interactions)
@@ -112,6 +113,11 @@ def assemble(blend: Blend, fitted: Sequence[FittedRecommender], interactions: In
         blend.popularity,
         blend.strength,
     )
+
+
+def standing(n_items: NDArray[Any] | int, strength: float) -> Any:
+    """How much popularity counts beside 1 for no history: strength / (strength + n items in the history)."""
+    return np.float32(strength / (strength + n_items))
 
 
 def crowd_of(interactions: Interactions) -> NDArray[np.float32]:
@@ -166,8 +172,7 @@ class FittedBlend:
 
     def base(self, history: HistoryVector) -> NDArray[np.float32]:
         """Popularity's part with this history, float32[n_items]."""
-        known = self.strength / (self.strength + len(history))
-        return np.asarray(np.float32(known) * self.prior, dtype=np.float32)
+        return np.asarray(standing(len(history), self.strength) * self.prior, dtype=np.float32)
 
     def score(self, history: HistoryVector) -> NDArray[np.float32]:
         """The weighted sum for every item, float32[n_items]."""

@@ -8,7 +8,7 @@ axes, so that YᵀY is diagonal and the step costs what the history is long, har
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self
 
@@ -22,6 +22,7 @@ from features.history import HistoryVector
 from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.errors import InvalidModel
+from models.parameters import read_parameters
 from models.recommender import require_array, usable_history
 
 _SKEW = 1e-3
@@ -170,10 +171,7 @@ class FittedFactors:
         parameters: Mapping[str, Any],
     ) -> Self:
         """Make it from `item_factors` and the parameters of the unfitted model."""
-        known = {field.name for field in fields(cls.made_by)}
-        if set(parameters) != known:
-            raise InvalidModel(f"parameters {sorted(parameters)}; expected {sorted(known)}")
-        made_with = cls.made_by(**parameters)
+        made_with = read_parameters(cls.made_by, parameters)
         shape = (len(items), made_with.factors)
         model = cls(items, weights, require_array(arrays, "item_factors", shape=shape), made_with)
         # Computed and checked before anybody is served.
@@ -200,15 +198,38 @@ def carried_over(
 
 
 def first_singular_vectors(
-    matrix: sparse.csr_matrix, n_vectors: int, *, random_state: int
+    cells: sparse.csr_matrix,
+    n_vectors: int,
+    *,
+    per_consumer: NDArray[np.float64],
+    per_item: NDArray[np.float64],
+    random_state: int,
 ) -> NDArray[np.float32]:
-    """The first right singular vectors, float32[n_columns, n_vectors] (Halko, Martinsson, Tropp 2011)."""
+    """The first right singular vectors of D_u^−½ R D_i^−½, float32[n_items, m].
+
+    By random projection: Halko, Martinsson, Tropp: Finding Structure with Randomness (2011).
+
+    Parameters
+    ----------
+    n_vectors : int
+        As many, or as many as R has rows and columns but one.
+    per_consumer, per_item : float64[n]
+        The diagonals of D_u and D_i; what has 0 there is left out.
+    """
+    n_vectors = min(n_vectors, *(side - 1 for side in cells.shape))
+    if n_vectors < 1:
+        return np.zeros((cells.shape[1], 0), dtype=np.float32)
     # Importing it takes long and serving does not need it.
     from sklearn.utils.extmath import randomized_svd
 
+    left, right = (
+        sparse.diags_array(np.power(sums, -0.5, out=np.zeros_like(sums), where=sums > 0))
+        for sums in (per_consumer, per_item)
+    )
+    normalised = sparse.csr_matrix(left @ cells @ right, dtype=np.float32)
     # BLAS threads would sum in another order from run to run.
     with threadpool_limits(limits=1, user_api="blas"):
-        _, _, vectors = randomized_svd(matrix, n_vectors, n_iter=3, random_state=random_state)
+        _, _, vectors = randomized_svd(normalised, n_vectors, n_iter=3, random_state=random_state)
     return np.asarray(vectors.T, dtype=np.float32)
 
 
@@ -220,18 +241,6 @@ def principal_axes(factors: NDArray[Any]) -> NDArray[np.float32]:
     exact = factors.astype(np.float64)
     _, rotation = np.linalg.eigh(exact.T @ exact)
     return np.ascontiguousarray(exact @ rotation[:, ::-1], dtype=np.float32)
-
-
-def require_numbers(made_with: Any, *, whole: Mapping[str, int], positive: tuple[str, ...]) -> None:
-    """Refuse parameters that make no sense: whole numbers below their least, others not above 0."""
-    for name, least in whole.items():
-        value = getattr(made_with, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InvalidModel(f"{name}={value!r}: give a whole number of {least} or more")
-    for name in positive:
-        value = getattr(made_with, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
-            raise InvalidModel(f"{name}={value!r}: give a number above 0 and below 1e12")
 
 
 def _solved(system: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:

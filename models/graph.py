@@ -10,7 +10,6 @@ catalogues of any size.
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,9 +19,10 @@ from scipy import sparse
 
 from features.interactions import Interactions
 from features.weights import KINDS
-from models.errors import InvalidModel
-from models.factors import first_singular_vectors, require_numbers
+from models.factors import first_singular_vectors
 from models.item_item import FittedItemItem, raised, strongest
+from models.parameters import require_numbers
+from models.recommender import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -60,15 +60,10 @@ class Graph:
     kept: int = 200
 
     def __post_init__(self) -> None:
-        require_numbers(self, whole={"kept": 1, "vectors": 1}, positive=())
-        for name in ("consumer", "history", "target", "low_pass", "power"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not 0 <= value <= 2:
-                raise InvalidModel(f"{name}={value!r}: give a number from 0 to 2")
+        exponents = ("consumer", "history", "target", "low_pass", "power")
+        require_numbers(self, whole={"kept": 1, "vectors": 1}, up_to=dict.fromkeys(exponents, 2))
 
-    def fit(
-        self, interactions: Interactions, *, progress: Callable[[int, int], None] | None = None
-    ) -> "FittedGraph":
+    def fit(self, interactions: Interactions, *, progress: Progress | None = None) -> "FittedGraph":
         """Learn from interactions.
 
         Parameters
@@ -112,14 +107,10 @@ class Graph:
         self, cells: sparse.csr_matrix, length: NDArray[np.float64], degree: NDArray[np.float64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Both sides of the low-pass filter, float32[n_items, vectors] each; no columns if it is left out."""
-        n_vectors = min(self.vectors, *(side - 1 for side in cells.shape)) if self.low_pass > 0 else 0
-        if n_vectors < 1:
-            nothing = np.zeros((cells.shape[1], 0), dtype=np.float32)
-            return nothing, nothing
-        normalised = sparse.csr_matrix(
-            sparse.diags_array(length**-0.5) @ cells @ sparse.diags_array(degree**-0.5), dtype=np.float32
+        n_vectors = self.vectors if self.low_pass > 0 else 0
+        vectors = first_singular_vectors(
+            cells, n_vectors, per_consumer=length, per_item=degree, random_state=0
         )
-        vectors = first_singular_vectors(normalised, n_vectors, random_state=0)
         root = np.sqrt(degree)[:, np.newaxis]
         into = self.low_pass * vectors / root
         return into.astype(np.float32), (vectors * root).astype(np.float32)

@@ -7,7 +7,6 @@ Item Recommendation Benchmarks (2021).
 import logging
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,18 +16,16 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from features.interactions import Interactions
-from models.errors import InvalidModel
 from models.factors import (
     FittedFactors,
     UserStep,
     first_singular_vectors,
     principal_axes,
-    require_numbers,
 )
+from models.parameters import require_numbers
+from models.recommender import Progress
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
 
 _START_SPREAD = 0.1
 
@@ -71,9 +68,8 @@ class Ials:
             self,
             whole={"factors": 1, "iterations": 1, "random_state": 0},
             positive=("unobserved", "regularization"),
+            up_to={"frequency": 2},
         )
-        if isinstance(self.frequency, bool) or not 0 <= self.frequency <= 2:
-            raise InvalidModel(f"frequency={self.frequency!r}: give a number from 0 to 2")
 
     def fit(
         self,
@@ -124,19 +120,14 @@ def start_of(cells: sparse.csr_matrix, n_factors: int, random_state: int) -> NDA
     """
     per_consumer = np.asarray(cells.sum(axis=1), dtype=np.float64).ravel()
     per_item = np.asarray(cells.sum(axis=0), dtype=np.float64).ravel()
-    inverse = [
-        np.power(sums, -0.5, out=np.zeros_like(sums), where=sums > 0) for sums in (per_consumer, per_item)
-    ]
-    normalised = sparse.csr_matrix(
-        sparse.diags_array(inverse[0]) @ cells @ sparse.diags_array(inverse[1]), dtype=np.float32
-    )
     noise = np.random.default_rng(random_state).standard_normal((cells.shape[1], n_factors))
     start = (_START_SPREAD / np.sqrt(n_factors) * noise).astype(np.float32)
-    n_vectors = min(n_factors, *(side - 1 for side in cells.shape))
-    if n_vectors > 0:
-        vectors = first_singular_vectors(normalised, n_vectors, random_state=random_state)
-        near = np.sqrt(per_item)[:, np.newaxis] * vectors
-        start[:, :n_vectors] = _START_SPREAD * near / max(float(near.std()), 1e-12)
+    vectors = first_singular_vectors(
+        cells, n_factors, per_consumer=per_consumer, per_item=per_item, random_state=random_state
+    )
+    near = np.sqrt(per_item)[:, np.newaxis] * vectors
+    if near.size:
+        start[:, : near.shape[1]] = _START_SPREAD * near / max(float(near.std()), 1e-12)
     return np.asarray(start, dtype=np.float32)
 
 

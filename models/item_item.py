@@ -8,7 +8,7 @@ decision costs what the history is long.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -20,6 +20,7 @@ from features.history import HistoryVector
 from features.ids import ItemIds
 from features.weights import KINDS, InteractionWeights
 from models.errors import InvalidModel
+from models.parameters import read_parameters
 from models.recommender import require_array, usable_history
 
 
@@ -134,9 +135,7 @@ class FittedItemItem:
         parameters: Mapping[str, Any],
     ) -> Self:
         """Make it from what `arrays` and `parameters` gave."""
-        known = {field.name for field in fields(cls.made_by)}
-        if set(parameters) != known:
-            raise InvalidModel(f"parameters {sorted(parameters)}; expected {sorted(known)}")
+        made_with = read_parameters(cls.made_by, parameters)
         n_items = len(items)
         own = require_array(arrays, "own", shape=(len(KINDS), n_items))
         values = require_array(arrays, "values", shape=(None,))
@@ -148,7 +147,10 @@ class FittedItemItem:
         if len(columns) and not (columns.min() >= 0 and columns.max() < n_items):
             raise InvalidModel(f"array 'columns' names columns beyond the {n_items} items")
         matrix = sparse.csr_matrix((values, columns, indptr), shape=(n_items, n_items))
-        return cls(items, weights, matrix, own, cls.made_by(**parameters))
+        model = cls(items, weights, matrix, own, made_with)
+        # Laid out before anybody is served.
+        _ = model._rows
+        return model
 
 
 def raised(confidence: NDArray[Any], power: float) -> NDArray[np.float32]:

@@ -11,14 +11,19 @@ from features.history import HistoryVector
 from features.ids import ItemIds
 from features.interactions import Interactions
 from features.weights import InteractionWeights
-from models.recommender import require_array, usable_history
+from models.recommender import Progress, require_array, usable_history
 
 
 @dataclass(frozen=True, slots=True)
 class Popularity:
     """Sum of all consumers' confidence in an item, as a share of its site's sum."""
 
-    def fit(self, interactions: Interactions) -> "FittedPopularity":
+    def fit(
+        self,
+        interactions: Interactions,
+        *,
+        progress: Progress | None = None,  # noqa: ARG002 - the contract's; it takes no time
+    ) -> "FittedPopularity":
         """Sum the columns; sites of different sizes become comparable by the share."""
         items = interactions.items
         # Sum in float64 and in row order: the result does not depend on how the matrix is laid out.

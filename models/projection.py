@@ -218,21 +218,6 @@ class Projection:
             Signal("popularity", model.weights, nothing, base),
         ]
 
-    def explain(
-        self,
-        model: FittedRecommender,
-        history: HistoryVector,
-        *,
-        promotion_index: int,
-        item_scores: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """What each entry of the history gave to a promotion's pooled score, float32[n].
-
-        They and popularity's part sum to the pooled score.
-        """
-        signals = self.signals(model, history, promotion_index=promotion_index, item_scores=item_scores)
-        return np.asarray(np.sum([signal.given for signal in signals], axis=0), dtype=np.float32)
-
 
 def members_explained(
     model: FittedRecommender,

@@ -3,7 +3,7 @@
 Fitted and unfitted are different types: what has `fit` has no `score`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -14,6 +14,9 @@ from features.ids import ItemIds
 from features.interactions import Interactions
 from features.weights import InteractionWeights
 from models.errors import EmptyHistory, InvalidModel
+
+Progress = Callable[[int, int], None]
+"""Told (steps done, steps) of a fit."""
 
 
 class FittedRecommender(Protocol):
@@ -90,8 +93,8 @@ class FittedRecommender(Protocol):
 class Recommender(Protocol):
     """What can learn. Holds parameters only, so that fitting again starts afresh."""
 
-    def fit(self, interactions: Interactions) -> FittedRecommender:
-        """Learn from interactions."""
+    def fit(self, interactions: Interactions, *, progress: Progress | None = None) -> FittedRecommender:
+        """Learn from interactions; `progress` is told how far it is."""
         ...
 
 

@@ -10,7 +10,7 @@ Embarrassingly Shallow Autoencoders for Sparse Data, 2019).
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,8 +22,9 @@ from scipy.linalg import lapack
 from features.interactions import Interactions
 from features.weights import KINDS
 from models.errors import InvalidModel
-from models.factors import require_numbers
 from models.item_item import FittedItemItem, strongest
+from models.parameters import require_numbers
+from models.recommender import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +71,7 @@ class Ridge:
         if not any(getattr(self, kind) > 0 for kind in KINDS):
             raise InvalidModel(f"purchase={self.purchase!r}: give one of {', '.join(KINDS)} a worth above 0")
 
-    def fit(
-        self, interactions: Interactions, *, progress: Callable[[int, int], None] | None = None
-    ) -> "FittedRidge":
+    def fit(self, interactions: Interactions, *, progress: Progress | None = None) -> "FittedRidge":
         """Learn from interactions.
 
         Parameters
@@ -147,7 +146,7 @@ class FittedRidge(FittedItemItem):
 
 
 class _Steps:
-    def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
+    def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress, self._done, self._total = progress, 0, total
 
     def next(self) -> None:

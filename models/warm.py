@@ -1,6 +1,5 @@
 """Fitting again on a little more data: from where the last fit ended, with fewer iterations."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,7 +8,7 @@ from models.als import Als, FittedAls
 from models.blend import Blend, FittedBlend, assemble
 from models.factors import FittedFactors, carried_over
 from models.ials import FittedIals, Ials
-from models.recommender import FittedRecommender, Recommender
+from models.recommender import FittedRecommender, Progress, Recommender
 
 ALS_ITERATIONS: Final = 3
 IALS_ITERATIONS: Final = 1
@@ -22,7 +21,7 @@ def fit_warm(
     interactions: Interactions,
     earlier: FittedRecommender,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> FittedRecommender:
     """Fit a model, beginning with the factors of an earlier one of the same recipe.
 
@@ -51,13 +50,12 @@ def _fit_blend(
     interactions: Interactions,
     earlier: FittedBlend,
     *,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> FittedBlend:
     fitted = []
     for place, member in enumerate(blend.members):
-        weighed = replace(interactions, weights=member.weights(interactions.weights))
         before = earlier.members[place] if place < len(earlier.members) else earlier
-        fitted.append(fit_warm(member.model, weighed, before))
+        fitted.append(fit_warm(member.model, member.weighed(interactions), before))
         if progress is not None:
             progress(place + 1, len(blend.members))
     return assemble(blend, fitted, interactions)

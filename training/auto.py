@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.interactions import Interactions
-from features.weights import KINDS
-from models.blend import Blend, FittedBlend, Member, assemble, crowd_of
+from models.blend import Blend, FittedBlend, Member, assemble, standing
 from models.pooling import Pooling
 from models.popularity import Popularity
 from training.cost import decision_us
 from training.families import MODEST
 from training.mixing import Rules, ScoreTable, mix, tabulate
 from training.ranking import Score
-from training.search import Finalist, Limits, Told, make, search
+from training.search import Finalist, Limits, Told, make_first, search
 from training.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -67,15 +66,15 @@ def choose(
         on_trial=on_trial,
         on_progress=lambda done, total: on_progress("search", done, total),
     )
-    left_us = np.inf
-    costs = [0.0] * len(finalists)
+    left_us, costs = np.inf, [0.0] * len(finalists)
     if limits.max_decision_us is not None:
-        left_us, costs = _costs(finalists, validation.interactions, limits.max_decision_us)
+        rest = decision_us(Popularity().fit(validation.interactions), Pooling(), validation.interactions)
+        left_us = limits.max_decision_us - rest
+        costs = [_cost(one, validation.interactions, rest) for one in finalists]
         if min(costs) > left_us:
-            modest = make(MODEST, validation, random_state=random_state)
-            finalists.append(modest)
-            costs += _costs([modest], validation.interactions, limits.max_decision_us)[1]
-    crowds = [_crowd(validation.interactions, strength) for strength in STRENGTHS]
+            finalists.append(make_first(MODEST, validation, random_state=random_state))
+            costs.append(_cost(finalists[-1], validation.interactions, rest))
+    crowds = [_crowd(validation, strength) for strength in STRENGTHS]
     table = tabulate(
         [*(finalist.score for finalist in finalists), *crowds],
         validation.questions,
@@ -92,16 +91,11 @@ def choose(
     return Choice(blend, fitted, value, finalists)
 
 
-def _costs(
-    finalists: list[Finalist], interactions: Interactions, max_decision_us: float
-) -> tuple[float, list[float]]:
-    """Microseconds left for models when the rest of a decision is done, and what each model takes of them."""
-    pooling = Pooling()
-    rest = decision_us(Popularity().fit(interactions), pooling, interactions)
-    costs = [max(0.1, decision_us(one.fitted, pooling, interactions) - rest) for one in finalists]
-    for finalist, cost in zip(finalists, costs, strict=True):
-        logger.info("%s: %.0f us a decision, beside %.0f for the rest", finalist.trial.family, cost, rest)
-    return max_decision_us - rest, costs
+def _cost(finalist: Finalist, interactions: Interactions, rest: float) -> float:
+    """What a model adds to the rest of a decision, in microseconds."""
+    cost = max(0.1, decision_us(finalist.fitted, Pooling(), interactions) - rest)
+    logger.info("%s: %.0f us a decision, beside %.0f for the rest", finalist.trial.family, cost, rest)
+    return cost
 
 
 def _rules(costs: list[float], left_us: float) -> Rules:
@@ -130,8 +124,6 @@ def _blend(members: list[Member], weights: NDArray[np.float64]) -> Blend:
     return Blend(chosen, popularity=float(crowd[counts]), strength=STRENGTHS[counts])
 
 
-def _crowd(interactions: Interactions, strength: float) -> Score:
-    crowd = crowd_of(interactions)
-    n_items = np.diff(sum(interactions.by_kind[kind] for kind in KINDS).tocsr().indptr)
-    standing = (strength / (strength + n_items)).astype(np.float32)
-    return lambda rows, site: standing[rows, np.newaxis] * crowd[site]
+def _crowd(validation: Validation, strength: float) -> Score:
+    counts = standing(validation.interactions.history_lengths, strength)
+    return lambda rows, site: counts[rows, np.newaxis] * validation.crowd[site]

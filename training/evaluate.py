@@ -37,18 +37,6 @@ class ItemQuery:
     segment: str
 
 
-def evaluate_items(
-    models: Sequence[FittedRecommender],
-    interactions: Interactions,
-    split: Split,
-    *,
-    popularity: FittedPopularity,
-) -> list[Result]:
-    """Judge models by the items they rank for each (consumer, site) of the test part; see `rank_items`."""
-    rankings, queries = rank_items(models, interactions, split, popularity=popularity)
-    return summarise_items(rankings, queries, protocol=split.protocol, interactions=interactions)
-
-
 def rank_items(
     models: Sequence[FittedRecommender],
     interactions: Interactions,

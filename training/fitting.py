@@ -55,11 +55,7 @@ def fit(
     progress : callable, optional
         Told (steps done, steps).
     """
-    unfitted: Any = parameters or _defaults(kind, random_state)
-    fitted: FittedRecommender = (
-        unfitted.fit(interactions) if kind == "popularity" else unfitted.fit(interactions, progress=progress)
-    )
-    return fitted
+    return (parameters or _defaults(kind, random_state)).fit(interactions, progress=progress)
 
 
 def _defaults(kind: str, random_state: int) -> Recommender:
@@ -74,7 +70,7 @@ def _defaults(kind: str, random_state: int) -> Recommender:
             return Popularity()
         case "ridge":
             return Ridge()
-    raise InvalidProtocol(f"unknown model {kind!r}; known: {', '.join(MODELS)}")
+    raise InvalidProtocol(f"model {kind!r} has no defaults; those that have: {', '.join(MODEL_KINDS)}")
 
 
 def write_model(

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from features.interactions import Interactions
 from training.metrics import Rankings
-from training.questions import Questions
+from training.questions import Questions, hits_of
 from training.ranking import Score
 
 logger = logging.getLogger(__name__)
@@ -209,8 +209,7 @@ def _fill(table: ScoreTable, here: slice, block: NDArray[np.float32], relevant: 
     found[:, again] = -np.inf
     width = places.shape[1]
     table.scores[:, here, :width] = found
-    hits = np.asarray(relevant[np.repeat(rows.ravel(), width), places.ravel()]).reshape(places.shape) > 0
-    table.hits[here, :width] = hits & np.isfinite(found[0])
+    table.hits[here, :width] = hits_of(relevant, places) & np.isfinite(found[0])
 
 
 def _spread(scores: NDArray[np.float32]) -> float:

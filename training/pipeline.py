@@ -20,11 +20,9 @@ from training.fitting import AUTO, Progress
 from training.incumbent import Incumbent, answers_of, find_incumbent
 from training.judging import Evaluation, Judgement, evaluate, judge
 from training.plan import Plan
-from training.redemptions import PromotionRecords
 from training.registration import about_data, register_model
-from training.resolve import judged_cut, resolve
+from training.resolve import Known, resolve
 from training.snapshots import fresh_snapshot, kept_snapshot
-from training.split import read_activity
 from training.tracking import Tracker
 
 logger = logging.getLogger(__name__)
@@ -118,13 +116,14 @@ def train_snapshot(
             for plan in plans
         ]
         incumbent = find_incumbent(tracker, settings)
+        known = Known.of(snapshot, plans[0])
         plans = [
-            resolve(plan, snapshot, settings, incumbent=incumbent, run=run, directory=work, progress=report)
+            resolve(plan, known, settings, incumbent=incumbent, run=run, directory=work, progress=report)
             for plan, run in zip(plans, runs, strict=True)
         ]
-        evaluation, cut = _judge(snapshot, plans, incumbent, report=report)
+        evaluation = _judge(snapshot, known, plans, incumbent, report=report)
         interactions = build_interactions(snapshot, plans[0].weights)
-        data = about_data(snapshot, interactions, cut)
+        data = about_data(snapshot, interactions, known.cut)
         for plan, run in zip(plans, runs, strict=True):
             began = time.perf_counter()
             model = plan.fit_all(interactions, progress=partial(report, f"fit {plan.model}"))
@@ -169,13 +168,15 @@ def _check(plans: Sequence[Plan]) -> None:
 
 
 def _judge(
-    snapshot: Snapshot, plans: Sequence[Plan], incumbent: Incumbent | None, *, report: Progress
-) -> tuple[Evaluation, datetime | None]:
-    activity = read_activity(snapshot.activity)
-    records = PromotionRecords.from_snapshot(snapshot)
-    cut = judged_cut(plans[0], activity, records)
-    first = plans[0]
-    same = partial(evaluate, activity, records, cut=cut, random_state=first.random_state)
+    snapshot: Snapshot,
+    known: Known,
+    plans: Sequence[Plan],
+    incumbent: Incumbent | None,
+    *,
+    report: Progress,
+) -> Evaluation:
+    first, cut = plans[0], known.cut
+    same = partial(evaluate, known.activity, known.records, cut=cut, random_state=first.random_state)
     evaluation = same(
         fits=[plan.fit for plan in plans],
         poolings={plan.model: plan.pools_by for plan in plans},
@@ -196,7 +197,7 @@ def _judge(
         )
         for protocol, answers in beside.items():
             evaluation.answers.get(protocol, {})[incumbent.digest] = answers
-    return evaluation, cut
+    return evaluation
 
 
 def _report(

@@ -114,7 +114,7 @@ def answer(
         query = Query(interactions.items.site_slice(site_id), questions.rows[mine])
         for block in rank(score, query, prior=prior, masked=masked, depth=depth):
             here = slice(mine.start + block.start, mine.start + block.start + len(block.top))
-            top[here], hits[here] = block.top, _hits(questions.relevant[here], block.top)
+            top[here], hits[here] = block.top, hits_of(questions.relevant[here], block.top)
             on_block(here, site_id, block.top)
     return Rankings(top.astype(np.int64), hits, questions.n_relevant)
 
@@ -144,7 +144,7 @@ def _places(
     return rows, columns, pairs
 
 
-def _hits(relevant: sparse.csr_matrix, top: NDArray[np.int64]) -> NDArray[np.bool_]:
+def hits_of(relevant: sparse.csr_matrix, top: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether what was ranked is relevant, bool[n, depth]."""
     rows = np.repeat(np.arange(len(top)), top.shape[1])
     found = np.asarray(relevant[rows, np.maximum(top, 0).ravel()]).reshape(top.shape) > 0

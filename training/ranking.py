@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from features.interactions import Interactions
 from features.weights import KINDS
-from models.blend import FittedBlend
+from models.blend import FittedBlend, standing
 from models.errors import EmptyHistory
 from models.factors import FittedFactors
 from models.item_item import FittedItemItem, raised
@@ -158,11 +158,10 @@ def _score_blend(model: FittedBlend, interactions: Interactions) -> Score:
     members = [score_model(member, interactions) for member in model.members]
     known = replace(interactions, weights=model.weights).confidence()
     usable = np.diff(known.indptr) > 0
-    n_items = np.diff(sum(interactions.by_kind[kind] for kind in KINDS).tocsr().indptr)
-    standing = (model.strength / (model.strength + n_items)).astype(np.float32)
+    counts = standing(interactions.history_lengths, model.strength)
 
     def score(rows: NDArray[np.int64], site: slice) -> NDArray[np.float32]:
-        total = standing[rows, np.newaxis] * model.prior[site]
+        total = counts[rows, np.newaxis] * model.prior[site]
         for share, member in zip(model.shares, members, strict=True):
             total += np.float32(share) * np.nan_to_num(member(rows, site), nan=0.0)
         total[~usable[rows]] = np.nan

@@ -170,37 +170,6 @@ class PromotionScorer:
         return self._projection.pool(scores, history=history, weights=self._model.weights).score
 
 
-def evaluate_redemptions(
-    models: Sequence[FittedRecommender],
-    interactions: Interactions,
-    records: PromotionRecords,
-    *,
-    popularity: FittedPopularity,
-    poolings: Mapping[str, Pooling],
-    since: datetime,
-    until: datetime | None = None,
-) -> list[Result]:
-    """Judge models by redemptions, popularity beside them.
-
-    Twice: among all live promotions (`redemptions`), and among those that were for the consumer
-    (`redemptions_sent`), which is what serving ranks.
-
-    Parameters
-    ----------
-    models : sequence of FittedRecommender
-        Each of another kind.
-    interactions : Interactions
-        What they were fitted on: nothing from `since` on.
-    poolings : mapping of model kind to Pooling
-    """
-    results: list[Result] = []
-    for asked in ask_redemptions(
-        models, interactions, records, popularity=popularity, poolings=poolings, since=since, until=until
-    ):
-        results += summarise_redemptions(asked, interactions)
-    return results
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class AskedRedemptions:
     """Redemptions and what each model ranked for them, popularity among the models."""
@@ -225,7 +194,19 @@ def ask_redemptions(
     since: datetime,
     until: datetime | None = None,
 ) -> list[AskedRedemptions]:
-    """Rank the promotions of every redemption; see `evaluate_redemptions`."""
+    """Rank promotions for every redemption, popularity beside the models.
+
+    Twice: among all live promotions (`redemptions`), and among those that were for the consumer
+    (`redemptions_sent`), which is what serving ranks.
+
+    Parameters
+    ----------
+    models : sequence of FittedRecommender
+        Each of another kind.
+    interactions : Interactions
+        What they were fitted on: nothing from `since` on.
+    poolings : mapping of model kind to Pooling
+    """
     covered = records.covered()
     scorers = {
         model.kind: PromotionScorer(
@@ -277,7 +258,7 @@ def rank_promotions(
     percentiles: dict[str, list[NDArray[np.float32]]] = {name: [] for name in scorers}
     scores: dict[str, NDArray[np.float32]] = {}
     asked = None
-    # See evaluate_items.
+    # See rank_items.
     with threadpool_limits(limits=1, user_api="blas"):
         for query in queries:
             if query.consumer_id != asked:

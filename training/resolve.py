@@ -5,7 +5,7 @@ What is chosen has seen nothing of what it will be judged by.
 
 import json
 import logging
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -36,14 +36,30 @@ CHOICE_FOLDER = "choice"
 STUDIES_FOLDER = "studies"
 
 
-def judged_cut(plan: Plan, activity: pa.Table, records: PromotionRecords) -> datetime | None:
-    """The moment from which on a plan is judged; None where there are no times."""
-    return plan.cut or choose_cut(activity, records.conversions)
+@dataclass(frozen=True, eq=False, slots=True)
+class Known:
+    """What a snapshot tells, read once for choosing and for judging.
+
+    Attributes
+    ----------
+    cut : datetime or None
+        The moment from which on plans are judged; None where there are no times.
+    """
+
+    activity: pa.Table
+    records: PromotionRecords
+    cut: datetime | None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, plan: Plan) -> "Known":
+        """Read a snapshot for plans that are judged like this one."""
+        activity, records = read_activity(snapshot.activity), PromotionRecords.from_snapshot(snapshot)
+        return cls(activity, records, plan.cut or choose_cut(activity, records.conversions))
 
 
 def resolve(
     plan: Plan,
-    snapshot: Snapshot,
+    known: Known,
     settings: Settings,
     *,
     incumbent: Incumbent | None,
@@ -68,8 +84,6 @@ def resolve(
         return incumbent.plan(plan)
     if plan.model != AUTO:
         return plan
-    activity, records = read_activity(snapshot.activity), PromotionRecords.from_snapshot(snapshot)
-    cut = judged_cut(plan, activity, records)
     trials: list[Trial] = []
 
     def on_trial(trial: Trial) -> None:
@@ -77,7 +91,7 @@ def resolve(
         _note(trial, run)
 
     try:
-        validation = _before(activity, cut, plan)
+        validation = _before(known, plan)
         choice = choose(
             validation,
             limits=plan.limits,
@@ -90,7 +104,9 @@ def resolve(
         logger.warning("too little to choose a model by, so it is ALS with its defaults: %s", error)
         als = Member(Als(random_state=plan.random_state), 1.0, *plan.weights.by_kind.tolist())
         return replace(plan, model="blend", parameters=Blend((als,)))
-    offered = choose_by_promotions(choice, validation, records, until=cut, random_state=plan.random_state)
+    offered = choose_by_promotions(
+        choice, validation, known.records, until=known.cut, random_state=plan.random_state
+    )
     run.log(metrics={"validation": choice.value})
     run.log_folder(_written(choice, offered, trials, directory / CHOICE_FOLDER), CHOICE_FOLDER)
     if offered is None:
@@ -99,12 +115,12 @@ def resolve(
     return replace(plan, model="blend", parameters=offered.blend, pooling=pooling)
 
 
-def _before(activity: pa.Table, cut: datetime | None, plan: Plan) -> Validation:
+def _before(known: Known, plan: Plan) -> Validation:
     """A cut of what comes before the one that judges."""
     judged = (
-        leave_one_out(activity, random_state=plan.random_state)
-        if cut is None
-        else split_by_time(activity, cut)
+        leave_one_out(known.activity, random_state=plan.random_state)
+        if known.cut is None
+        else split_by_time(known.activity, known.cut)
     )
     return validation_of(judged.train, plan.weights, random_state=plan.random_state)
 

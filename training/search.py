@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.blend import Member, crowd_of
+from models.blend import Member
 from models.recommender import FittedRecommender
 from training.errors import InvalidProtocol
 from training.families import FAMILIES, Family, Setting, Values
@@ -141,7 +141,7 @@ def search(
         if finalists and limits.n_trials is None and time.perf_counter() > until:
             logger.info("no time for %s %s on all of the cut", family.name, trial.values)
             continue
-        finalists.append(_make(family, trial, validation, setting))
+        finalists.append(_make(family, replace(trial, whole=True), validation, setting))
         on_trial(finalists[-1].trial)
     on_progress(2 * total, 2 * total)
     return sorted(finalists, key=lambda finalist: -finalist.trial.value)
@@ -168,11 +168,10 @@ def _run_trials(
         study.run(limits.n_trials, until=time.perf_counter() + left, on_trial=on_trial)
 
 
-def make(family: Family, validation: Validation, *, random_state: int) -> Finalist:
+def make_first(family: Family, validation: Validation, *, random_state: int) -> Finalist:
     """A family's first starting point, made on all of the cut."""
     setting = Setting.of(validation.interactions, random_state)
-    trial = Trial(family.name, 0, family.starts_in(setting)[0], 0.0, 0.0, True)
-    return _make(family, trial, validation, setting)
+    return _make(family, _begun(family, 0, family.starts_in(setting)[0], whole=True), validation, setting)
 
 
 def _promising(studies: Sequence["_Study"], share: float) -> list["_Study"]:
@@ -188,23 +187,26 @@ def measure(score: Score, validation: Validation) -> float:
         score,
         validation.questions,
         validation.interactions,
-        prior=crowd_of(validation.interactions),
+        prior=validation.crowd,
         masked=validation.masked,
         depth=validation.metric.k,
     )
     return float(validation.metric.of(rankings).mean())
 
 
+def _begun(family: Family, number: int, values: Values, *, whole: bool) -> Trial:
+    return Trial(family.name, number, values, value=0.0, seconds=0.0, whole=whole)
+
+
 def _make(family: Family, trial: Trial, validation: Validation, setting: Setting) -> Finalist:
     started = time.perf_counter()
     member = family.member(trial.values, setting)
-    interactions = validation.interactions
-    fitted = member.model.fit(replace(interactions, weights=member.weights(interactions.weights)))
-    score = score_model(fitted, interactions)
+    fitted = member.model.fit(member.weighed(validation.interactions))
+    score = score_model(fitted, validation.interactions)
     value = measure(score, validation)
     seconds = time.perf_counter() - started
     logger.info("%s: %.4f in %.1f s, %s", family.name, value, seconds, trial.values)
-    return Finalist(replace(trial, value=value, seconds=seconds, whole=True), member, fitted, score)
+    return Finalist(replace(trial, value=value, seconds=seconds), member, fitted, score)
 
 
 class _Study:
@@ -216,9 +218,8 @@ class _Study:
         self.family, self._validation = family, validation
         self._setting = Setting.of(validation.interactions, random_state)
         self._study = _open_study(f"{family.name}-{_key(validation, random_state)}", folder)
-        self._planned = self.family.starts_in(self._setting)
         if not self._study.trials:
-            for start in self._planned:
+            for start in self.family.starts_in(self._setting):
                 self._study.enqueue_trial(dict(start))
 
     def run(self, n_trials: int | None, *, until: float = np.inf, on_trial: Told) -> None:
@@ -227,21 +228,15 @@ class _Study:
             # A sampler for each trial: one that is resumed draws what it would have drawn.
             self._study.sampler = _sampler(self._setting.random_state + number)
             trial = self._study.ask()
-            values = self.family.drawn(trial, self._setting)
-            started = time.perf_counter()
-            made = _make(self.family, Trial(self.family.name, number, values, 0.0, 0.0, False), *self._where)
-            seconds = time.perf_counter() - started
-            trial.set_user_attr("seconds", seconds)
-            self._study.tell(trial, made.trial.value)
-            on_trial(replace(made.trial, whole=False))
+            begun = _begun(self.family, number, self.family.drawn(trial, self._setting), whole=False)
+            made = _make(self.family, begun, self._validation, self._setting).trial
+            trial.set_user_attr("seconds", made.seconds)
+            self._study.tell(trial, made.value)
+            on_trial(made)
 
     def best(self, n_trials: int) -> list[Trial]:
         """The best finished trials, best first."""
         return sorted(self._finished(), key=lambda trial: (-trial.value, trial.number))[:n_trials]
-
-    @property
-    def _where(self) -> tuple[Validation, Setting]:
-        return self._validation, self._setting
 
     def _numbers(self, n_trials: int | None, until: float) -> Iterator[int]:
         while True:

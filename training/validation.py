@@ -6,6 +6,7 @@ consumers is hidden, and only that: what they viewed before they bought it stays
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy import sparse
 from features.ids import ConsumerIds, ItemIds
 from features.interactions import Interactions, build_interactions
 from features.weights import InteractionWeights
+from models.blend import crowd_of
 from training.benchmark_metrics import Metric, parse_metric
 from training.errors import NothingToEvaluate
 from training.questions import Questions, ask, cells_of
@@ -28,7 +30,7 @@ _MOST_SCORES: Final = 80_000_000
 _SHARE_TO_LEARN_FROM: Final = 0.8
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Validation:
     """What to learn from, and what is asked.
 
@@ -48,6 +50,11 @@ class Validation:
     questions: Questions
     masked: sparse.csr_matrix | None
     metric: Metric
+
+    @cached_property
+    def crowd(self) -> NDArray[np.float32]:
+        """How popular each item is, see `models.blend.crowd_of`."""
+        return crowd_of(self.interactions)
 
     def __repr__(self) -> str:
         return f"Validation({self.interactions!r}, {self.questions!r}, {self.metric.name})"

@@ -129,7 +129,8 @@ def test_what_the_history_gave_to_a_promotion_sums_to_its_score(kind: str) -> No
     scores = model.score(history)
     pooled = made.pool(scores, history=history, weights=WEIGHTS)
     for promotion in np.flatnonzero(pooled.known):
-        given = made.explain(model, history, promotion_index=int(promotion), item_scores=scores)
+        signals = made.signals(model, history, promotion_index=int(promotion), item_scores=scores)
+        given = np.sum([signal.given for signal in signals], axis=0)
         assert given.sum() == pytest.approx(pooled.score[promotion], abs=1e-5)
 
 

@@ -2,15 +2,23 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.interactions import Interactions
 from features.snapshot import Snapshot, take_snapshot
+from models.popularity import FittedPopularity
+from models.recommender import FittedRecommender
 from storage.database import Database
 from storage.imports import import_activity, import_promotions
 from storage.settings import Settings
+from training.evaluate import rank_items, summarise_items
+from training.redemptions import PromotionRecords, ask_redemptions, summarise_redemptions
+from training.results import Result
+from training.split import Split
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TASTES = ("even", "odd")
@@ -109,3 +117,19 @@ def filled(database: Database, tmp_path: Path) -> Database:
 @pytest.fixture
 def snapshot(filled: Database, tmp_path: Path) -> Snapshot:
     return take_snapshot(filled, tmp_path / "snapshots")
+
+
+def evaluate_items(
+    models: list[FittedRecommender], interactions: Interactions, split: Split, *, popularity: FittedPopularity
+) -> list[Result]:
+    """What a training measures of items."""
+    rankings, queries = rank_items(models, interactions, split, popularity=popularity)
+    return summarise_items(rankings, queries, protocol=split.protocol, interactions=interactions)
+
+
+def evaluate_redemptions(
+    models: list[FittedRecommender], interactions: Interactions, records: PromotionRecords, **how: Any
+) -> list[Result]:
+    """What a training measures of promotions."""
+    asked = ask_redemptions(models, interactions, records, **how)
+    return [result for one in asked for result in summarise_redemptions(one, interactions)]

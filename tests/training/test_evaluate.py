@@ -8,8 +8,8 @@ import pytest
 from features.interactions import Interactions, build_interactions
 from models.als import Als
 from models.popularity import FittedPopularity, Popularity
+from tests.training.conftest import evaluate_items
 from training.errors import NothingToEvaluate
-from training.evaluate import evaluate_items
 from training.judging import judge
 from training.metrics import top_ranked
 from training.results import Result, find

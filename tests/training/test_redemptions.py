@@ -10,8 +10,9 @@ import pytest
 from features.interactions import build_interactions
 from models.pooling import Pooling
 from models.popularity import Popularity
+from tests.training.conftest import evaluate_redemptions
 from training.errors import NothingToEvaluate
-from training.redemptions import PromotionRecords, evaluate_redemptions, redemption_queries
+from training.redemptions import PromotionRecords, redemption_queries
 from training.results import find
 
 NOON = datetime(2026, 5, 10, 12, tzinfo=UTC)

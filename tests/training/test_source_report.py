@@ -20,8 +20,8 @@ from storage.errors import UnknownSource
 from storage.imports import import_activity, import_promotions
 from storage.settings import Settings
 from storage.sources import NO_TERMS, Terms, get_source, withdraw_source
+from tests.training.conftest import evaluate_items
 from training.errors import NothingToEvaluate
-from training.evaluate import evaluate_items
 from training.fitting import fit
 from training.plan import Plan
 from training.results import find
