@@ -4,8 +4,9 @@ For each item j: min |tⱼ − F₋ⱼ w − Σₖ zₖⱼ oₖ|² + λ|w|² + �
 
 F is all consumers' confidence in all items, rows scaled; F₋ⱼ leaves item j out: the target is part of it;
 zₖⱼ is what they did with j itself by kinds other than the target, such as viewed and not bought; ō is
-what these weigh over all items. Without own kinds and with the confidence as its target it is EASE (Steck:
-Embarrassingly Shallow Autoencoders for Sparse Data, 2019).
+what these weigh over all items. In the end the scores of popular items are discounted. Without own kinds and
+with the confidence as its target it is EASE (Steck: Embarrassingly Shallow Autoencoders for Sparse Data,
+2019).
 """
 
 import logging
@@ -50,6 +51,9 @@ class Ridge:
         The target: what one event of each kind is worth. What has the greatest worth is no own column.
     kept : int
         Weights a row.
+    discount : float
+        The score of an item is divided by (consumers it has / mean of all items) to this power: what is
+        popular is found by popularity already.
     """
 
     power: ClassVar[float] = 1.0
@@ -61,9 +65,10 @@ class Ridge:
     product_review: float = 0.0
     purchase: float = 1.0
     kept: int = 500
+    discount: float = 0.0
 
     def __post_init__(self) -> None:
-        require_numbers(self, whole={"kept": 1}, positive=("regularization",))
+        require_numbers(self, whole={"kept": 1}, positive=("regularization",), up_to={"discount": 2})
         for name in ("own", "row", *KINDS):
             value = getattr(self, name)
             if isinstance(value, bool) or not 0 <= value < 1e9:
@@ -103,6 +108,9 @@ class Ridge:
             for kind, weight, beside in zip(kinds, found, explained, strict=True):
                 own[KINDS.index(kind)] = weight
                 weights -= beside * weight
+        kept_back = _discount(features, self.discount)
+        weights *= kept_back
+        own *= kept_back
         blocks = [
             strongest(weights[start : start + _BLOCK], self.kept) for start in range(0, n_items, _BLOCK)
         ]
@@ -153,6 +161,11 @@ class _Steps:
         self._done += 1
         if self._progress is not None:
             self._progress(self._done, self._total)
+
+
+def _discount(features: sparse.csr_matrix, power: float) -> NDArray[np.float32]:
+    consumers = np.maximum(np.bincount(features.indices, minlength=features.shape[1]), 1)
+    return np.asarray((consumers / consumers.mean()) ** -power, dtype=np.float32)
 
 
 def _row_scale(matrix: sparse.csr_matrix, power: float) -> NDArray[np.float64]:

@@ -137,7 +137,7 @@ def _draw_als(draw: Draw) -> Values:
 def _ridge(values: Values, setting: Setting) -> Ridge:
     regularization, row, own = (float(values.get(name, 0.0)) for name in ("regularization", "row", "own"))
     target = dict.fromkeys(KINDS, float(values["weak"])) | {setting.kinds[-1]: 1.0}
-    return Ridge(regularization, own, row, **target, kept=500)
+    return Ridge(regularization, own, row, **target, kept=int(values["kept"]), discount=values["discount"])
 
 
 def _draw_ease(draw: Draw) -> Values:
@@ -145,6 +145,7 @@ def _draw_ease(draw: Draw) -> Values:
         "regularization": draw.suggest_float("regularization", 3.0, 1000.0, log=True),
         "row": draw.suggest_categorical("row", (0.0, 0.5)),
         "weak": draw.suggest_categorical("weak", (0.25, 0.5, 1.0)),
+        **_draw_kept(draw),
     }
 
 
@@ -154,6 +155,14 @@ def _draw_ridge(draw: Draw) -> Values:
         "own": draw.suggest_float("own", 3.0, 300.0, log=True),
         "row": draw.suggest_categorical("row", (0.0, 0.5)),
         "weak": draw.suggest_categorical("weak", (0.0, 0.25)),
+        **_draw_kept(draw),
+    }
+
+
+def _draw_kept(draw: Draw) -> Values:
+    return {
+        "kept": draw.suggest_categorical("kept", (50, 150, 500)),
+        "discount": draw.suggest_categorical("discount", (0.0, 0.1, 0.2, 0.3)),
     }
 
 
@@ -198,9 +207,9 @@ FAMILIES: Final = (
     Family(
         "ease",
         (
-            {"regularization": 20.0, "row": 0.5, "weak": 0.5, "page_view": 1.4, "product_review": 0.2},
-            {"regularization": 30.0, "row": 0.5, "weak": 0.5, **_VIEWS_FIRST},
-            {"regularization": 100.0, "row": 0.0, "weak": 1.0},
+            {"regularization": 10.0, "row": 0.5, "weak": 0.5, "kept": 50, "discount": 0.2, **_VIEWS_FIRST},
+            {"regularization": 30.0, "row": 0.5, "weak": 0.5, "kept": 500, "discount": 0.0, **_VIEWS_FIRST},
+            {"regularization": 100.0, "row": 0.0, "weak": 1.0, "kept": 500, "discount": 0.0},
         ),
         _draw_ease,
         _ridge,
@@ -209,8 +218,9 @@ FAMILIES: Final = (
     Family(
         "ridge",
         (
-            {"regularization": 300.0, "own": 30.0, "row": 0.0, "weak": 0.0},
-            {"regularization": 100.0, "own": 30.0, "row": 0.5, "weak": 0.0},
+            {"regularization": 300.0, "own": 30.0, "row": 0.0, "weak": 0.0, "kept": 500, "discount": 0.0},
+            {"regularization": 100.0, "own": 30.0, "row": 0.5, "weak": 0.0, "kept": 500, "discount": 0.0},
+            {"regularization": 300.0, "own": 30.0, "row": 0.0, "weak": 0.0, "kept": 150, "discount": 0.1},
         ),
         _draw_ridge,
         _ridge,

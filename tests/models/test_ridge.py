@@ -108,3 +108,14 @@ def test_too_many_items_are_refused_before_memory_runs_out(monkeypatch: pytest.M
 def test_parameters_that_make_no_sense_are_refused(parameters: dict) -> None:
     with pytest.raises(InvalidModel, match=next(iter(parameters))):
         Ridge(**parameters)
+
+
+def test_a_discount_divides_scores_by_how_many_consumers_an_item_has() -> None:
+    interactions = interactions_of(*KINDS)
+    plain = Ridge(regularization=5, own=3, kept=N_ITEMS).fit(interactions)
+    discounted = Ridge(regularization=5, own=3, kept=N_ITEMS, discount=0.5).fit(interactions)
+    total = sum(interactions.by_kind[kind].toarray() for kind in KINDS)
+    consumers = np.count_nonzero(total, axis=0)
+    expected = (consumers / consumers.mean()) ** -0.5
+    np.testing.assert_allclose(discounted.matrix.toarray(), plain.matrix.toarray() * expected, rtol=1e-5)
+    np.testing.assert_allclose(discounted.own, plain.own * expected, rtol=1e-5)
