@@ -14,7 +14,7 @@ STANDS_ON = {
     "models": {"storage", "features"},
     "training": {"storage", "features", "models"},
     "serving": {"storage", "features", "models"},
-    "benchmarks": {"storage", "features", "models", "training", "examples"},
+    "benchmarks": {"storage", "features", "models", "training", "serving", "examples"},
     "examples": {"storage", "features", "models", "training"},
 }
 
