@@ -17,7 +17,14 @@ from models.errors import EmptyHistory, InvalidModel
 from models.graph import FittedGraph
 from models.ials import FittedIals
 from models.popularity import Popularity
-from models.recommender import FittedRecommender, Progress, Recommender, require_array, usable_history
+from models.recommender import (
+    ALL_ITEMS,
+    FittedRecommender,
+    Progress,
+    Recommender,
+    require_array,
+    usable_history,
+)
 from models.ridge import FittedRidge
 
 MEMBER_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
@@ -170,17 +177,17 @@ class FittedBlend:
         """Popularity's part before any history is known, float32[n_items]."""
         return np.float32(self.popularity) * self.crowd
 
-    def base(self, history: HistoryVector) -> NDArray[np.float32]:
-        """Popularity's part with this history, float32[n_items]."""
-        return np.asarray(standing(len(history), self.strength) * self.prior, dtype=np.float32)
+    def base(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """Popularity's part with this history, float32[n]."""
+        return np.asarray(standing(len(history), self.strength) * self.prior[within], dtype=np.float32)
 
-    def score(self, history: HistoryVector) -> NDArray[np.float32]:
-        """The weighted sum for every item, float32[n_items]."""
+    def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """The weighted sum for every item `within`, float32[n]."""
         usable_history(history, self.weights, n_items=len(self.items))
-        total = self.base(history)
+        total = self.base(history, within)
         for share, member in zip(self.shares, self.members, strict=True):
             try:
-                total += np.float32(share) * member.score(history)
+                total += np.float32(share) * member.score(history, within)
             except EmptyHistory:
                 # A member may leave out the only kinds that this consumer has.
                 continue

@@ -23,7 +23,7 @@ from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.errors import InvalidModel
 from models.parameters import read_parameters
-from models.recommender import require_array, usable_history
+from models.recommender import ALL_ITEMS, require_array, usable_history
 
 _SKEW = 1e-3
 
@@ -86,9 +86,9 @@ class FittedFactors:
         """Zeros, float32[n_items]: without a history factors have nothing to say."""
         return np.zeros(len(self.items), dtype=np.float32)
 
-    def base(self, history: HistoryVector) -> NDArray[np.float32]:  # noqa: ARG002 - the contract's
+    def base(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:  # noqa: ARG002 - the contract's
         """Zeros, as `prior`."""
-        return self.prior
+        return self.prior[within]
 
     @cached_property
     def spectrum(self) -> NDArray[np.float32]:
@@ -114,9 +114,9 @@ class FittedFactors:
         _, seen, step = self._terms(history)
         return self._solve(seen, step, step.target @ seen)
 
-    def score(self, history: HistoryVector) -> NDArray[np.float32]:
-        """xᵀyⱼ for every item j, float32[n_items]."""
-        return self.item_factors @ self.fold_in(history)
+    def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """xᵀyⱼ for every item j `within`, float32[n]."""
+        return self.item_factors[within] @ self.fold_in(history)
 
     def explain(
         self,

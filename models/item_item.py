@@ -21,7 +21,7 @@ from features.ids import ItemIds
 from features.weights import KINDS, InteractionWeights
 from models.errors import InvalidModel
 from models.parameters import read_parameters
-from models.recommender import require_array, usable_history
+from models.recommender import ALL_ITEMS, require_array, usable_history
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,18 +58,22 @@ class FittedItemItem:
         """Zeros, float32[n_items]: without a history nothing speaks for an item."""
         return np.zeros(len(self.items), dtype=np.float32)
 
-    def base(self, history: HistoryVector) -> NDArray[np.float32]:  # noqa: ARG002 - the contract's
+    def base(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:  # noqa: ARG002 - the contract's
         """Zeros, as `prior`."""
-        return self.prior
+        return self.prior[within]
 
-    def score(self, history: HistoryVector) -> NDArray[np.float32]:
-        """The score of every item, float32[n_items]."""
+    def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """The score of every item `within`, float32[n]."""
         index, x, own = self._evidence(history)
         columns, values = self._rows
-        spoken_for = (values[index] * x[:, np.newaxis]).ravel()
-        total = np.bincount(columns[index].ravel(), weights=spoken_for, minlength=len(self.items))
-        scores = total.astype(np.float32)
-        scores[index] += own
+        start, stop, _ = within.indices(len(self.items))
+        columns, spoken_for = columns[index].ravel(), (values[index] * x[:, np.newaxis]).ravel()
+        if stop - start < len(self.items):
+            wanted = np.flatnonzero((columns >= start) & (columns < stop))
+            columns, spoken_for = columns[wanted] - start, spoken_for[wanted]
+        scores = np.bincount(columns, weights=spoken_for, minlength=stop - start).astype(np.float32)
+        mine = slice(*np.searchsorted(index, [start, stop]))
+        scores[index[mine] - start] += own[mine]
         return scores
 
     def explain(

@@ -11,7 +11,7 @@ from features.history import HistoryVector
 from features.ids import ItemIds
 from features.interactions import Interactions
 from features.weights import InteractionWeights
-from models.recommender import Progress, require_array, usable_history
+from models.recommender import ALL_ITEMS, Progress, require_array, usable_history
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ class FittedPopularity:
     def __repr__(self) -> str:
         return f"FittedPopularity({self.items!r})"
 
-    def base(self, history: HistoryVector) -> NDArray[np.float32]:  # noqa: ARG002 - the contract's
+    def base(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:  # noqa: ARG002 - the contract's
         """The prior: all of the score."""
-        return self.prior
+        return self.prior[within]
 
-    def score(self, history: HistoryVector) -> NDArray[np.float32]:
-        """The prior, float32[n_items]; an empty history is refused as by any model (take `prior` then)."""
+    def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """The prior `within`, float32[n]; an empty history is refused as by any model (take `prior` then)."""
         usable_history(history, self.weights, n_items=len(self.items))
-        return self.prior.copy()
+        return self.prior[within].copy()
 
     def explain(
         self,

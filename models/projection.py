@@ -30,9 +30,9 @@ class PooledScores:
         0 where the promotion covers nothing known: look at `known`, never at the score alone.
     known : bool[n_promotions]
         Whether the promotion covers a known item.
-    item_scores : float32[n_items]
-        What was pooled.
-    appeal : float32[n_items]
+    item_scores : float32[n]
+        What was pooled: the scores of the items within `Projection.within`.
+    appeal : float32[n]
         The item scores with the consumer's own activity added, as `Pooling.overlap` weighs it.
     projection : Projection
         What pooled it.
@@ -47,7 +47,9 @@ class PooledScores:
     def featured_item(self, promotion_index: int) -> int | None:
         """The covered item that appeals most, or None when none is known."""
         covered = self.projection.covered(promotion_index)
-        return None if len(covered) == 0 else int(covered[np.argmax(self.appeal[covered])])
+        if len(covered) == 0:
+            return None
+        return int(covered[np.argmax(self.appeal[covered - self.projection.within.start])])
 
 
 OWN_ACTIVITY = "own activity"
@@ -89,6 +91,12 @@ class Projection:
         Which items each promotion covers; the values do not count.
     pooling : Pooling
         How to pool.
+
+    Attributes
+    ----------
+    within : slice
+        From the first to the last column that any promotion covers: the items of a site lie side by side,
+        and no other needs a score.
     """
 
     def __init__(self, coverage: sparse.csr_matrix, pooling: Pooling) -> None:
@@ -96,16 +104,20 @@ class Projection:
         coverage.sum_duplicates()
         coverage.eliminate_zeros()
         self.pooling = pooling
-        self.n_promotions, self.n_items = coverage.shape
+        self.n_promotions = coverage.shape[0]
         coverage.sort_indices()
         # Places in numpy's own index type: taking by any other type converts it at every decision.
         self._indptr = coverage.indptr.astype(np.intp)
-        self._indices = coverage.indices.astype(np.intp)
+        first, end = (coverage.indices.min(), coverage.indices.max() + 1) if coverage.nnz else (0, 0)
+        self.within = slice(int(first), int(end))
+        self._n_within = self.within.stop - self.within.start
+        # Counted from the first column within.
+        self._indices = coverage.indices.astype(np.intp) - self.within.start
         self._sizes = np.diff(self._indptr)
         self.known: NDArray[np.bool_] = self._sizes > 0
         # reduceat gives an empty segment its next neighbour's first value: leave empty ones out.
         self._starts = self._indptr[:-1][self.known]
-        self._top = TopSums(self._indptr, self._indices, n_columns=self.n_items, top=pooling.top)
+        self._top = TopSums(self._indptr, self._indices, n_columns=self._n_within, top=pooling.top)
 
     @classmethod
     def from_pairs(
@@ -127,7 +139,7 @@ class Projection:
     def covered(self, promotion_index: int) -> NDArray[np.int32]:
         """Known items that a promotion covers, int32[n], ascending."""
         cells = slice(self._indptr[promotion_index], self._indptr[promotion_index + 1])
-        covered: NDArray[np.int32] = self._indices[cells].astype(np.int32)
+        covered: NDArray[np.int32] = (self._indices[cells] + self.within.start).astype(np.int32)
         return covered
 
     def pool(
@@ -141,17 +153,19 @@ class Projection:
 
         Parameters
         ----------
-        item_scores : float32[n_items]
-            From a model's `score`, or its `prior`.
+        item_scores : float32[n]
+            From a model's `score`, or its `prior`, of the items `within`.
         history, weights : optional
             The consumer's own activity, for the overlap; both or neither.
         """
-        if item_scores.shape != (self.n_items,):
-            raise InvalidModel(f"item scores are {list(item_scores.shape)}; expected [{self.n_items}]")
+        if item_scores.shape != (self._n_within,):
+            raise InvalidModel(f"item scores are {list(item_scores.shape)}; expected [{self._n_within}]")
         score, appeal = self._pool(item_scores), item_scores
         if history is not None and weights is not None and self.pooling.overlap > 0:
-            own = np.zeros(self.n_items, dtype=np.float32)
-            own[history.item_index] = np.float32(self.pooling.overlap) * history.confidence(weights)
+            own = np.zeros(self._n_within, dtype=np.float32)
+            here = slice(*np.searchsorted(history.item_index, [self.within.start, self.within.stop]))
+            confidence = history.confidence(weights)[here]
+            own[history.item_index[here] - self.within.start] = np.float32(self.pooling.overlap) * confidence
             score += self._reduce(np.add, own)
             appeal = item_scores + own
         return PooledScores(score, self.known, item_scores, appeal, projection=self)
@@ -177,7 +191,7 @@ class Projection:
     def item_weights(self, promotion_index: int, item_scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Weight of each covered item, float32[n]: Σ weight · score is the pooled score without overlap."""
         covered = self.covered(promotion_index)
-        scores = item_scores[covered]
+        scores = item_scores[covered - self.within.start]
         weights = np.zeros(len(covered), dtype=np.float32)
         if len(covered) == 0:
             return weights
@@ -211,7 +225,7 @@ class Projection:
         own = nothing.copy()
         mine = np.isin(history.item_index, covered)
         own[mine] = np.float32(self.pooling.overlap) * history.confidence(model.weights)[mine]
-        base = float(weights @ model.base(history)[covered])
+        base = float(weights @ model.base(history, self.within)[covered - self.within.start])
         return [
             *members_explained(model, history, covered, weights),
             Signal(OWN_ACTIVITY, model.weights, own, 0.0),

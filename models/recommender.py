@@ -15,6 +15,9 @@ from features.interactions import Interactions
 from features.weights import InteractionWeights
 from models.errors import EmptyHistory, InvalidModel
 
+ALL_ITEMS = slice(None)
+"""The columns of every item."""
+
 Progress = Callable[[int, int], None]
 """Told (steps done, steps) of a fit."""
 
@@ -42,12 +45,17 @@ class FittedRecommender(Protocol):
         """What each item scores before any history is known, float32[n_items]."""
         ...
 
-    def base(self, history: HistoryVector) -> NDArray[np.float32]:
-        """What each item scores with this history, but not because of it, float32[n_items]."""
+    def base(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """What each item `within` scores with this history, but not because of it, float32[n]."""
         ...
 
-    def score(self, history: HistoryVector) -> NDArray[np.float32]:
-        """Score of every item, float32[n_items], finite.
+    def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """Score of every item `within`, float32[n], finite.
+
+        Parameters
+        ----------
+        within : slice
+            The columns wanted, such as a site's: a decision need not score the whole network. No step.
 
         Raises
         ------

@@ -105,18 +105,18 @@ def _rank(ask: Ask, record: ConsumerRecord, *, projection: Projection, model: Li
     bundle = model.bundle
     history = history_vector(record.events, bundle.items, bundle.weights, now=ask.now)
     if bundle.model.kind == "popularity":
-        return _Ranking(
-            "popularity", projection.pool(bundle.model.prior), None, "popularity is the model that serves"
-        )
+        popular = projection.pool(bundle.model.prior[projection.within])
+        return _Ranking("popularity", popular, None, "popularity is the model that serves")
     try:
-        scores = bundle.model.score(history)
+        scores = bundle.model.score(history, projection.within)
     except EmptyHistory:
         reason = (
             f"nothing this consumer did recently is known to model version {model.info.version}"
             if record.events
             else "no activity of this consumer may be used here yet"
         )
-        return _Ranking("popularity", projection.pool(bundle.popularity.prior), None, reason)
+        popular = projection.pool(bundle.popularity.prior[projection.within])
+        return _Ranking("popularity", popular, None, reason)
     return _Ranking(
         "tailored", projection.pool(scores, history=history, weights=bundle.weights), history, None
     )

@@ -50,8 +50,9 @@ def decision_us(
     """Median time to rank promotions for a consumer, in microseconds on one core of this machine.
 
     From a history to the ten best of all promotions: item scores, pooling, top. The histories are those of
-    consumers that were learned from; each promotion covers one item, drawn from all that are known. Reading
-    the history, the rules of promotions and signing the answer are not in it.
+    consumers that were learned from; each promotion covers one item, drawn from the site that has most, and
+    as in serving no other site's items are scored. Reading the history, the rules of promotions and signing
+    the answer are not in it.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ def decision_us(
         What the model was fitted on.
     """
     generator = np.random.default_rng(random_state)
-    items = generator.integers(len(model.items), size=n_promotions)
+    site = max(map(model.items.site_slice, model.items.site_ids), key=lambda one: one.stop - one.start)
+    items = generator.integers(site.start, site.stop, size=n_promotions)
     cells = (np.ones(n_promotions, dtype=np.float32), (np.arange(n_promotions), items))
     projection = Projection(sparse.csr_matrix(cells, shape=(n_promotions, len(model.items))), pooling)
     drawn = generator.permutation(len(interactions.consumers))[:n_histories]
@@ -84,8 +86,8 @@ def _timed(model: FittedRecommender, projection: Projection, history: HistoryVec
 
 def _decide(model: FittedRecommender, projection: Projection, history: HistoryVector) -> NDArray[np.int64]:
     try:
-        scores = model.score(history)
+        scores = model.score(history, projection.within)
     except EmptyHistory:
-        return top_ranked(projection.pool(model.prior).score, MAIN_K)
+        return top_ranked(projection.pool(model.prior[projection.within]).score, MAIN_K)
     pooled = projection.pool(scores, history=history, weights=model.weights)
     return top_ranked(pooled.score, MAIN_K)

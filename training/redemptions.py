@@ -154,7 +154,7 @@ class PromotionScorer:
     ) -> None:
         self._model = model
         self._projection = Projection.from_pairs(covered, model.items, pooling=pooling)
-        self._without_history = self._projection.pool(popularity.prior).score
+        self._without_history = self._projection.pool(popularity.prior[self._projection.within]).score
 
     def score(self, history: HistoryVector | None) -> NDArray[np.float32]:
         """Score of each promotion, float32[n_promotions]; -inf where it covers nothing known."""
@@ -164,7 +164,7 @@ class PromotionScorer:
         if self._model.kind == POPULARITY or history is None:
             return self._without_history
         try:
-            scores = self._model.score(history)
+            scores = self._model.score(history, self._projection.within)
         except EmptyHistory:
             return self._without_history
         return self._projection.pool(scores, history=history, weights=self._model.weights).score

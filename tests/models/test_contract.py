@@ -95,6 +95,17 @@ def test_every_known_item_has_a_finite_score(model: FittedRecommender, interacti
         assert np.isfinite(scores).all()
 
 
+def test_a_part_of_the_items_scores_as_among_all(
+    model: FittedRecommender, interactions: Interactions
+) -> None:
+    for part in (slice(0, N_ITEMS), slice(1, 4), slice(2, N_ITEMS), slice(3, 3)):
+        for consumer_index in range(N_CONSUMERS):
+            history = interactions.row(consumer_index)
+            expected = pytest.approx(model.score(history)[part], rel=1e-5, abs=1e-6)
+            assert model.score(history, part) == expected
+            assert np.array_equal(model.base(history, part), model.base(history)[part])
+
+
 def test_an_extreme_history_still_has_finite_scores(model: FittedRecommender) -> None:
     assert np.isfinite(model.score(history_of((0, 1e6), (1, 1e-6)))).all()
 

@@ -96,7 +96,25 @@ def test_the_weights_of_the_items_give_the_pooled_score(pooling: Pooling) -> Non
 
 def test_no_promotion_at_all_pools_to_nothing() -> None:
     for pooling in POOLINGS:
-        assert Projection.from_pairs([], ITEMS, pooling=pooling).pool(SCORES).score.shape == (0,)
+        made = Projection.from_pairs([], ITEMS, pooling=pooling)
+        assert made.pool(SCORES[made.within]).score.shape == (0,)
+
+
+@pytest.mark.parametrize("pooling", [*POOLINGS, Pooling("max", overlap=0.5)], ids=str)
+def test_only_the_items_between_the_first_and_the_last_covered_one_need_a_score(pooling: Pooling) -> None:
+    coverage = np.zeros((4, 5), dtype=bool)
+    coverage[1, 2] = coverage[2, [2, 3]] = coverage[3, [0, 4]] = True
+    history = purchases([0, 2, 4])
+    part = Projection(sparse.csr_matrix(coverage[:3]), pooling)
+    whole = Projection(sparse.csr_matrix(coverage), pooling)
+    assert (part.within, whole.within) == (slice(2, 4), slice(0, 5))
+    some = part.pool(SCORES[2:4], history=history, weights=WEIGHTS)
+    all_of_them = whole.pool(SCORES, history=history, weights=WEIGHTS)
+    assert some.score.tolist() == all_of_them.score[:3].tolist()
+    assert [some.featured_item(one) for one in range(3)] == [
+        all_of_them.featured_item(one) for one in range(3)
+    ]
+    assert part.covered(2).tolist() == [2, 3]
 
 
 def test_scores_of_another_length_are_refused() -> None:
