@@ -115,6 +115,7 @@ class Projection:
         self._indices = coverage.indices.astype(np.intp) - self.within.start
         self._sizes = np.diff(self._indptr)
         self.known: NDArray[np.bool_] = self._sizes > 0
+        self._one_each = bool((self._sizes == 1).all())
         # reduceat gives an empty segment its next neighbour's first value: leave empty ones out.
         self._starts = self._indptr[:-1][self.known]
         self._top = TopSums(self._indptr, self._indices, n_columns=self._n_within, top=pooling.top)
@@ -179,10 +180,14 @@ class Projection:
                 return np.asarray(self._reduce(np.add, item_scores) / root, dtype=np.float32)
             case "max":
                 return self._reduce(np.maximum, item_scores)
+            case "top_mean" if self._one_each:
+                return np.asarray(item_scores.take(self._indices) / np.float32(self.pooling.top))
             case "top_mean":
                 return self._top.sums(item_scores) / np.float32(self.pooling.top)
 
     def _reduce(self, how: np.ufunc, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._one_each:
+            return np.asarray(values.take(self._indices))
         result = np.zeros(self.n_promotions, dtype=np.float32)
         if len(self._starts):
             result[self.known] = how.reduceat(values.take(self._indices), self._starts)

@@ -92,7 +92,8 @@ def best(pooled: PooledScores, eligible: NDArray[np.intp], *, n: int) -> NDArray
     if known.size > 4 * n:
         # Everything that reaches the n-th best score, so that ties are cut by place and not by chance. Of
         # negatives: numpy is ten times slower to find the greatest where most are equal and least.
-        enough = scores >= -np.partition(-scores, n - 1)[n - 1]
+        least = scores.max() if n == 1 else -np.partition(-scores, n - 1)[n - 1]
+        enough = scores >= least
         known, scores = known[enough], scores[enough]
     ranked = known[np.argsort(-scores, kind="stable")][:n]
     if ranked.size == n:
@@ -153,7 +154,7 @@ def _present(
     item = shelf.any_item(place) if featured is None else shelf.item(*model.bundle.items.pair(featured))
     # The best are always taken: the policy is deterministic, and its choice has the propensity 1.
     propensity = 1.0
-    explanation = _explanation(record, place=place, ranking=ranking, model=model)
+    explanation = _explanation(ask, record, place=place, ranking=ranking, model=model)
     claim = DecisionClaim(
         decision_id=ask.decision_id,
         promotion_id=promotion.promotion_id,
@@ -183,12 +184,19 @@ def _present(
     )
 
 
-def _explanation(record: ConsumerRecord, *, place: int, ranking: _Ranking, model: LiveModel) -> Explanation:
+def _explanation(
+    ask: Ask, record: ConsumerRecord, *, place: int, ranking: _Ranking, model: LiveModel
+) -> Explanation:
     if ranking.history is None:
         known = ranking.pooled.known[place]
         return Explanation([], {"popularity": 1.0} if known else {})
     return explain(
-        model.bundle, ranking.history, pooled=ranking.pooled, promotion_index=place, events=record.events
+        model.bundle,
+        ranking.history,
+        pooled=ranking.pooled,
+        promotion_index=place,
+        events=record.events,
+        max_carried=ask.max_reasons,
     )
 
 
@@ -204,5 +212,5 @@ def _reasons(ask: Ask, carried: list[Carried], *, shelf: Shelf) -> list[Reason]:
         )
         if ask.may_read_site(one.site_id)
         else Reason(site_id=one.site_id, kind=one.kind, share=one.share)
-        for one in carried[: ask.max_reasons]
+        for one in carried
     ]

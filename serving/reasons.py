@@ -47,12 +47,13 @@ def explain(
     pooled: PooledScores,
     promotion_index: int,
     events: Sequence[Event],
+    max_carried: int,
 ) -> Explanation:
     """Split a promotion's score over the activity it came from, and over the signals it came by.
 
     The model says what each item of the history gave, cᵢ (with popularity's part they sum to the score); an
     item's part is split over the kinds of activity by their weight in its confidence. The share is cᵢ / Σ|c|;
-    what spoke against the promotion, cᵢ < 0, is not told.
+    what spoke against the promotion, cᵢ < 0, is not told, and only the first `max_carried` are.
     """
     signals = pooled.projection.signals(
         bundle.model, history, promotion_index=promotion_index, item_scores=pooled.item_scores
@@ -62,22 +63,16 @@ def explain(
     by_signal = _shares(signals)
     if total == 0.0:
         return Explanation([], by_signal)
-    shares = given / total
-    newest = _newest(events)
-    kinds, places = np.nonzero(shares > 0.0)
+    # Item by item, and by kind within an item: a stable sort leaves equal shares in the order of their ids.
+    shares = (given / total).T.ravel()
+    order = np.argsort(-shares, kind="stable")[:max_carried]
+    newest = _newest(events) if order.size else {}
     found = []
-    for kind, place in zip(kinds.tolist(), places.tolist(), strict=True):
+    for one in order[shares[order] > 0.0].tolist():
+        place, kind = divmod(one, len(KINDS))
         site_id, item_id = bundle.items.pair(int(history.item_index[place]))
-        found.append(
-            Carried(
-                site_id,
-                item_id,
-                KINDS[kind],
-                float(shares[kind, place]),
-                newest.get((site_id, item_id, KINDS[kind])),
-            )
-        )
-    found.sort(key=lambda one: (-one.share, one.site_id, one.item_id, one.kind))
+        occurred_at = newest.get((site_id, item_id, KINDS[kind]))
+        found.append(Carried(site_id, item_id, KINDS[kind], float(shares[one]), occurred_at))
     return Explanation(found, by_signal)
 
 

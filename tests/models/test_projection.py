@@ -94,6 +94,16 @@ def test_the_weights_of_the_items_give_the_pooled_score(pooling: Pooling) -> Non
         assert weights @ SCORES[made.covered(promotion)] == pytest.approx(pooled.score[promotion])
 
 
+@pytest.mark.parametrize("pooling", [*POOLINGS, Pooling("top_mean", top=2, overlap=0.5)], ids=str)
+def test_promotions_of_one_item_each_pool_as_beside_others(pooling: Pooling) -> None:
+    history = purchases([1, 2])
+    coverage = np.eye(5, dtype=bool)[[3, 0, 0, 2, 4, 1]]
+    alone = Projection(sparse.csr_matrix(coverage), pooling).pool(SCORES, history=history, weights=WEIGHTS)
+    beside = Projection(sparse.csr_matrix(np.vstack([coverage, np.ones(5)])), pooling)
+    pooled = beside.pool(SCORES, history=history, weights=WEIGHTS)
+    assert alone.score.tolist() == pooled.score[:6].tolist()
+
+
 def test_no_promotion_at_all_pools_to_nothing() -> None:
     for pooling in POOLINGS:
         made = Projection.from_pairs([], ITEMS, pooling=pooling)
