@@ -228,8 +228,12 @@ class Projection:
         weights = self.item_weights(promotion_index, item_scores)
         nothing = np.zeros(len(history), dtype=np.float32)
         own = nothing.copy()
-        mine = np.isin(history.item_index, covered)
-        own[mine] = np.float32(self.pooling.overlap) * history.confidence(model.weights)[mine]
+        # Both are sorted and unique; np.isin takes several times as long for so few.
+        places = np.searchsorted(history.item_index, covered)
+        places = places[places < len(history)]
+        mine = places[history.item_index[places] == covered[: len(places)]]
+        if len(mine):
+            own[mine] = np.float32(self.pooling.overlap) * history.confidence(model.weights)[mine]
         base = float(weights @ model.base(history, self.within)[covered - self.within.start])
         return [
             *members_explained(model, history, covered, weights),

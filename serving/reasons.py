@@ -58,7 +58,10 @@ def explain(
     signals = pooled.projection.signals(
         bundle.model, history, promotion_index=promotion_index, item_scores=pooled.item_scores
     )
-    given = np.sum([_by_kind(signal, history) for signal in signals], axis=0)
+    given = np.zeros(history.by_kind.shape)
+    for signal in signals:
+        if signal.given.any():
+            given += _by_kind(signal, history)
     total = float(np.abs(given.sum(axis=0)).sum())
     by_signal = _shares(signals)
     if total == 0.0:
