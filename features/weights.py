@@ -75,7 +75,7 @@ class InteractionWeights:
     @property
     def by_kind(self) -> NDArray[np.float64]:
         """Weight of each kind, float64[n_kinds] in the order of `KINDS`."""
-        return np.array([getattr(self, kind) for kind in KINDS], dtype=np.float64)
+        return _by_kind(self.page_view, self.product_review, self.purchase)
 
     @property
     def decay_table(self) -> tuple[int, ...]:
@@ -99,6 +99,13 @@ class InteractionWeights:
             if isinstance(value, bool) or not (isinstance(value, kinds) or (optional and value is None)):
                 raise InvalidWeights(f"{name}={value!r}: give a {'whole ' if whole else ''}number")
         return cls(**values)
+
+
+@lru_cache(maxsize=64)
+def _by_kind(*weights: float) -> NDArray[np.float64]:
+    by_kind = np.array(weights, dtype=np.float64)
+    by_kind.flags.writeable = False
+    return by_kind
 
 
 @lru_cache(maxsize=64)

@@ -21,6 +21,7 @@ from models.recommender import (
     ALL_ITEMS,
     FittedRecommender,
     Progress,
+    Reading,
     Recommender,
     require_array,
     usable_history,
@@ -177,47 +178,14 @@ class FittedBlend:
         """Popularity's part before any history is known, float32[n_items]."""
         return np.float32(self.popularity) * self.crowd
 
-    def base(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
-        """Popularity's part with this history, float32[n]."""
-        return np.asarray(standing(len(history), self.strength) * self.prior[within], dtype=np.float32)
+    def read(self, history: HistoryVector) -> "BlendReading":
+        """Take a history in, by every member that has a use for it."""
+        usable_history(history, self.weights, n_items=len(self.items))
+        return BlendReading(self, history, tuple(_read_or_none(one, history) for one in self.members))
 
     def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
         """The weighted sum for every item `within`, float32[n]."""
-        usable_history(history, self.weights, n_items=len(self.items))
-        total = self.base(history, within)
-        for share, member in zip(self.shares, self.members, strict=True):
-            try:
-                total += np.float32(share) * member.score(history, within)
-            except EmptyHistory:
-                # A member may leave out the only kinds that this consumer has.
-                continue
-        return total
-
-    def explain(
-        self,
-        history: HistoryVector,
-        item_index: int | NDArray[np.int32],
-        item_weight: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
-        """What each entry of the history gave by way of all members, float32[n]."""
-        parts = self.explain_members(history, item_index, item_weight)
-        return np.asarray(np.sum(parts, axis=0), dtype=np.float32)
-
-    def explain_members(
-        self,
-        history: HistoryVector,
-        item_index: int | NDArray[np.int32],
-        item_weight: NDArray[np.float32] | None = None,
-    ) -> list[NDArray[np.float32]]:
-        """What each entry of the history gave by way of each member, float32[n] each."""
-        usable_history(history, self.weights, n_items=len(self.items))
-        parts = []
-        for share, member in zip(self.shares, self.members, strict=True):
-            try:
-                parts.append(np.float32(share) * member.explain(history, item_index, item_weight))
-            except EmptyHistory:
-                parts.append(np.zeros(len(history), dtype=np.float32))
-        return parts
+        return self.read(history).score(within)
 
     def parameters(self) -> dict[str, Any]:
         """The members' kinds, parameters, shares and weights of kinds; popularity's share and strength."""
@@ -271,6 +239,56 @@ class FittedBlend:
         return cls(items, weights, tuple(fitted), shares, crowd, blend.popularity, blend.strength)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class BlendReading:
+    """One history as the members read it.
+
+    Attributes
+    ----------
+    model : FittedBlend
+        Whose members they are.
+    history : HistoryVector
+        What was read.
+    members : tuple of Reading or None
+        None for a member that leaves out the only kinds of activity that this consumer has.
+    """
+
+    model: FittedBlend
+    history: HistoryVector
+    members: tuple[Reading | None, ...]
+
+    def base(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """Popularity's part with this history, float32[n]."""
+        share = standing(len(self.history), self.model.strength)
+        return np.asarray(share * self.model.prior[within], dtype=np.float32)
+
+    def score(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """The weighted sum for every item `within`, float32[n]."""
+        total = self.base(within)
+        for share, member in zip(self.model.shares, self.members, strict=True):
+            if member is not None:
+                total += np.float32(share) * member.score(within)
+        return total
+
+    def explain(
+        self, item_index: int | NDArray[np.int32], item_weight: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """What each entry of the history gave by way of all members, float32[n]."""
+        parts = self.explain_members(item_index, item_weight)
+        return np.asarray(np.sum(parts, axis=0), dtype=np.float32)
+
+    def explain_members(
+        self, item_index: int | NDArray[np.int32], item_weight: NDArray[np.float32] | None = None
+    ) -> list[NDArray[np.float32]]:
+        """What each entry of the history gave by way of each member, float32[n] each."""
+        return [
+            np.zeros(len(self.history), dtype=np.float32)
+            if member is None
+            else np.float32(share) * member.explain(item_index, item_weight)
+            for share, member in zip(self.model.shares, self.members, strict=True)
+        ]
+
+
 def read_blend(parameters: Mapping[str, Any]) -> Blend:
     """The unfitted blend that `FittedBlend.parameters` tells of; anything else is refused."""
     if set(parameters) != {field.name for field in fields(Blend)} or not isinstance(
@@ -289,3 +307,10 @@ def _read_member(told: Any) -> Member:
         raise InvalidModel(f"unknown kind of member {told['kind']!r}; known: {', '.join(MEMBER_KINDS)}")
     made_by: Any = MEMBER_KINDS[told["kind"]].made_by  # type: ignore[attr-defined]
     return Member(made_by(**told["parameters"]), told["share"], **told["weights"])
+
+
+def _read_or_none(model: FittedRecommender, history: HistoryVector) -> Reading | None:
+    try:
+        return model.read(history)
+    except EmptyHistory:
+        return None

@@ -7,7 +7,7 @@ axes, so that YᵀY is diagonal and the step costs what the history is long, har
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self
@@ -86,10 +86,6 @@ class FittedFactors:
         """Zeros, float32[n_items]: without a history factors have nothing to say."""
         return np.zeros(len(self.items), dtype=np.float32)
 
-    def base(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:  # noqa: ARG002 - the contract's
-        """Zeros, as `prior`."""
-        return self.prior[within]
-
     @cached_property
     def spectrum(self) -> NDArray[np.float32]:
         """The diagonal of YᵀY, float32[factors].
@@ -109,49 +105,15 @@ class FittedFactors:
             raise InvalidModel(f"array 'item_factors' is not in its principal axes (off by {skew:.3g})")
         return np.asarray(diagonal, dtype=np.float32)
 
-    def fold_in(self, history: HistoryVector) -> NDArray[np.float32]:
-        """The consumer's vector x, float32[factors]."""
-        _, seen, step = self._terms(history)
-        return self._solve(seen, step, step.target @ seen)
+    def read(self, history: HistoryVector) -> "FactorsReading":
+        """Take a history in: the terms of its user step."""
+        places, confidence = usable_history(history, self.weights, n_items=len(self.items))
+        seen = self.item_factors.take(history.item_index[places], axis=0)
+        return FactorsReading(self, history, places, seen, self.user_step(confidence[places]))
 
     def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
         """xᵀyⱼ for every item j `within`, float32[n]."""
-        return self.item_factors[within] @ self.fold_in(history)
-
-    def explain(
-        self,
-        history: HistoryVector,
-        item_index: int | NDArray[np.int32],
-        item_weight: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
-        """bᵢ · yⱼᵀ A⁻¹ yᵢ for every entry i of the history, float32[n]; they sum to the score of j."""
-        places, seen, step = self._terms(history)
-        wanted = self.item_factors[item_index]
-        if wanted.ndim == 2:
-            wanted = wanted.sum(axis=0) if item_weight is None else item_weight @ wanted
-        given = np.zeros(len(history), dtype=np.float32)
-        given[places] = step.target * (seen @ self._solve(seen, step, wanted))
-        return given
-
-    def _terms(self, history: HistoryVector) -> tuple[NDArray[np.intp], NDArray[np.float32], UserStep]:
-        places, confidence = usable_history(history, self.weights, n_items=len(self.items))
-        seen = self.item_factors[history.item_index[places]]
-        return places, seen, self.user_step(confidence[places])
-
-    def _solve(
-        self, seen: NDArray[np.float32], step: UserStep, right: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        diagonal = np.float32(step.scale) * self.spectrum + np.float32(step.ridge)
-        if len(seen) >= len(diagonal):
-            system = np.asarray((seen.T * step.weight) @ seen, dtype=np.float32)
-            system.flat[:: len(system) + 1] += diagonal
-            return _solved(system, right)
-        # (D + Yᵤᵀ W Yᵤ)⁻¹ r = D⁻¹ (r − Zᵀ (I + Z D⁻¹ Zᵀ)⁻¹ Z D⁻¹ r) with Z = W^½ Yᵤ.
-        root = np.sqrt(step.weight)[:, np.newaxis] * seen
-        spread = root / diagonal
-        inner = spread @ root.T
-        inner.flat[:: len(inner) + 1] += 1
-        return np.asarray(right / diagonal - _solved(inner, spread @ right) @ spread, dtype=np.float32)
+        return self.read(history).score(within)
 
     def parameters(self) -> dict[str, Any]:
         """The parameters of the unfitted model."""
@@ -177,6 +139,74 @@ class FittedFactors:
         # Computed and checked before anybody is served.
         _ = model.spectrum
         return model
+
+
+@dataclass(frozen=True, eq=False)
+class FactorsReading:
+    """The user step of one history, its matrix factored once.
+
+    Attributes
+    ----------
+    model : FittedFactors
+        Whose items are scored.
+    history : HistoryVector
+        What was read.
+    places : intp[n]
+        The entries with a confidence above 0.
+    seen : float32[n, factors]
+        Factors of their items.
+    step : UserStep
+        The terms.
+    """
+
+    model: FittedFactors
+    history: HistoryVector
+    places: NDArray[np.intp]
+    seen: NDArray[np.float32]
+    step: UserStep
+
+    @cached_property
+    def vector(self) -> NDArray[np.float32]:
+        """The consumer's vector x, float32[factors]."""
+        return self._solve(self.step.target @ self.seen)
+
+    def base(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """Zeros, as `prior`."""
+        return self.model.prior[within]
+
+    def score(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """xᵀyⱼ for every item j `within`, float32[n]."""
+        return self.model.item_factors[within] @ self.vector
+
+    def explain(
+        self, item_index: int | NDArray[np.int32], item_weight: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """bᵢ · yⱼᵀ A⁻¹ yᵢ for every entry i of the history, float32[n]; they sum to the score of j."""
+        wanted = self.model.item_factors[item_index]
+        if wanted.ndim == 2:
+            wanted = wanted.sum(axis=0) if item_weight is None else item_weight @ wanted
+        given = np.zeros(len(self.history), dtype=np.float32)
+        given[self.places] = self.step.target * (self.seen @ self._solve(wanted))
+        return given
+
+    @cached_property
+    def _solve(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """r → A⁻¹ r, float32[factors] → float32[factors]."""
+        seen, step = self.seen, self.step
+        diagonal = np.float32(step.scale) * self.model.spectrum + np.float32(step.ridge)
+        if len(seen) >= len(diagonal):
+            system = np.asarray((seen.T * step.weight) @ seen, dtype=np.float32)
+            system.flat[:: len(system) + 1] += diagonal
+            return _solver(system)
+        # (D + Yᵤᵀ W Yᵤ)⁻¹ r = D⁻¹ (r − Zᵀ (I + Z D⁻¹ Zᵀ)⁻¹ Z D⁻¹ r) with Z = W^½ Yᵤ.
+        root = np.sqrt(step.weight)[:, np.newaxis] * seen
+        spread = root / diagonal
+        inner = spread @ root.T
+        inner.flat[:: len(inner) + 1] += 1
+        solve_inner = _solver(inner)
+        return lambda right: np.asarray(
+            right / diagonal - solve_inner(spread @ right) @ spread, dtype=np.float32
+        )
 
 
 def carried_over(
@@ -243,8 +273,10 @@ def principal_axes(factors: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(exact @ rotation[:, ::-1], dtype=np.float32)
 
 
-def _solved(system: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
-    _, solution, info = lapack.sposv(system, right, lower=True)
+def _solver(system: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """r → A⁻¹ r for a symmetric positive definite A, which is overwritten."""
+    # LAPACK reads columns where numpy has rows: of a symmetric matrix it is the same, without a copy.
+    factor, info = lapack.spotrf(system.T, lower=True, clean=False, overwrite_a=True)
     if info != 0:
         raise InvalidModel(f"the user step has no solution (LAPACK info {info}); raise the regularization")
-    return np.asarray(solution, dtype=np.float32)
+    return lambda right: lapack.spotrs(factor, right, lower=True)[0]

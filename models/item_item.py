@@ -58,63 +58,34 @@ class FittedItemItem:
         """Zeros, float32[n_items]: without a history nothing speaks for an item."""
         return np.zeros(len(self.items), dtype=np.float32)
 
-    def base(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:  # noqa: ARG002 - the contract's
-        """Zeros, as `prior`."""
-        return self.prior[within]
-
-    def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
-        """The score of every item `within`, float32[n]."""
-        index, x, own = self._evidence(history)
-        columns, values = self._rows
-        start, stop, _ = within.indices(len(self.items))
-        columns, spoken_for = columns[index].ravel(), (values[index] * x[:, np.newaxis]).ravel()
-        if stop - start < len(self.items):
-            wanted = np.flatnonzero((columns >= start) & (columns < stop))
-            columns, spoken_for = columns[wanted] - start, spoken_for[wanted]
-        scores = np.bincount(columns, weights=spoken_for, minlength=stop - start).astype(np.float32)
-        mine = slice(*np.searchsorted(index, [start, stop]))
-        scores[index[mine] - start] += own[mine]
-        return scores
-
-    def explain(
-        self,
-        history: HistoryVector,
-        item_index: int | NDArray[np.int32],
-        item_weight: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
-        """What every entry i of the history gave, float32[n]."""
-        index, x, own = self._evidence(history)
-        weight = np.zeros(len(self.items), dtype=np.float32)
-        weight[item_index] = 1 if item_weight is None else item_weight
-        given = np.zeros(len(history), dtype=np.float32)
-        given[np.searchsorted(history.item_index, index)] = (
-            x * (self.matrix[index] @ weight) + own * weight[index]
-        )
-        return given
-
-    @cached_property
-    def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Columns and values of the matrix, its rows filled up to one length, [n_items, longest] each.
-
-        For a decision, taking rows of these and counting is several times faster than slicing the matrix.
-        """
-        lengths = np.diff(self.matrix.indptr)
-        places = np.arange(lengths.max(initial=1)) < lengths[:, np.newaxis]
-        columns = np.zeros(places.shape, dtype=np.intp)
-        values = np.zeros(places.shape, dtype=np.float32)
-        columns[places], values[places] = self.matrix.indices, self.matrix.data
-        return columns, values
-
-    def _evidence(
-        self, history: HistoryVector
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
-        """The history's items that count, c · r^power of each, and what it says of itself."""
+    def read(self, history: HistoryVector) -> "ItemItemReading":
+        """Take a history in: the items that count, c · r^power of each, and what it says of itself."""
         places, confidence = usable_history(history, self.weights, n_items=len(self.items))
         index, confidence = history.item_index[places], confidence[places]
         scale = np.float32(self.scale(confidence))
         by_kind = self.weights.by_kind.astype(np.float32)[:, np.newaxis] * history.by_kind[:, places]
         own = scale * (self.own[:, index] * by_kind).sum(axis=0)
-        return index, scale * raised(confidence, self.made_with.power), own
+        x = scale * raised(confidence, self.made_with.power)
+        return ItemItemReading(self, history, places, index, x, own)
+
+    def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """The score of every item `within`, float32[n]."""
+        return self.read(history).score(within)
+
+    def rows(self, within: slice = ALL_ITEMS) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Columns, counted from the first `within`, and values of the rows, [n_items, longest] each.
+
+        Filled up to one length: for a decision, taking rows of these and counting is several times faster than slicing the matrix.
+        Laid out when first asked for, then kept: there are as many as sites.
+        """
+        start, stop, _ = within.indices(len(self.items))
+        if (start, stop) not in self._laid_out:
+            self._laid_out[start, stop] = _lay_out(self.matrix[:, start:stop])
+        return self._laid_out[start, stop]
+
+    @cached_property
+    def _laid_out(self) -> dict[tuple[int, int], tuple[NDArray[np.intp], NDArray[np.float32]]]:
+        return {}
 
     def parameters(self) -> dict[str, Any]:
         """The parameters of the unfitted model."""
@@ -151,10 +122,71 @@ class FittedItemItem:
         if len(columns) and not (columns.min() >= 0 and columns.max() < n_items):
             raise InvalidModel(f"array 'columns' names columns beyond the {n_items} items")
         matrix = sparse.csr_matrix((values, columns, indptr), shape=(n_items, n_items))
-        model = cls(items, weights, matrix, own, made_with)
-        # Laid out before anybody is served.
-        _ = model._rows
-        return model
+        return cls(items, weights, matrix, own, made_with)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ItemItemReading:
+    """What one history says.
+
+    Attributes
+    ----------
+    model : FittedItemItem
+        Whose items are scored.
+    history : HistoryVector
+        What was read.
+    places : intp[n]
+        The entries with a confidence above 0.
+    index : int32[n]
+        Their items, ascending.
+    x, own : float32[n]
+        What they count for other items, and what each says of itself.
+    """
+
+    model: FittedItemItem
+    history: HistoryVector
+    places: NDArray[np.intp]
+    index: NDArray[np.int32]
+    x: NDArray[np.float32]
+    own: NDArray[np.float32]
+
+    def base(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """Zeros, as `prior`."""
+        return self.model.prior[within]
+
+    def score(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """The score of every item `within`, float32[n]."""
+        columns, values = self.model.rows(within)
+        start, stop, _ = within.indices(len(self.model.items))
+        spoken_for = values.take(self.index, axis=0) * self.x[:, np.newaxis]
+        places = columns.take(self.index, axis=0)
+        # Cut, for rows are filled up with column 0, even of no columns.
+        scores = np.bincount(places.ravel(), spoken_for.ravel(), minlength=stop - start)[: stop - start]
+        mine = slice(*np.searchsorted(self.index, [start, stop]))
+        scores[self.index[mine] - start] += self.own[mine]
+        return scores.astype(np.float32)
+
+    def explain(
+        self, item_index: int | NDArray[np.int32], item_weight: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """What every entry of the history gave, float32[n]."""
+        weight = np.zeros(len(self.model.items), dtype=np.float32)
+        weight[item_index] = 1 if item_weight is None else item_weight
+        columns, values = self.model.rows()
+        wanted = weight.take(columns.take(self.index, axis=0))
+        given = np.zeros(len(self.history), dtype=np.float32)
+        given[self.places] = self.own * weight[self.index]
+        given[self.places] += self.x * np.einsum("ij,ij->i", values.take(self.index, axis=0), wanted)
+        return given
+
+
+def _lay_out(matrix: sparse.csr_matrix) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    lengths = np.diff(matrix.indptr)
+    places = np.arange(lengths.max(initial=1)) < lengths[:, np.newaxis]
+    columns = np.zeros(places.shape, dtype=np.intp)
+    values = np.zeros(places.shape, dtype=np.float32)
+    columns[places], values[places] = matrix.indices, matrix.data
+    return columns, values
 
 
 def raised(confidence: NDArray[Any], power: float) -> NDArray[np.float32]:

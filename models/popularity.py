@@ -54,24 +54,14 @@ class FittedPopularity:
     def __repr__(self) -> str:
         return f"FittedPopularity({self.items!r})"
 
-    def base(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:  # noqa: ARG002 - the contract's
-        """The prior: all of the score."""
-        return self.prior[within]
+    def read(self, history: HistoryVector) -> "PopularityReading":
+        """Take a history in; an empty one is refused as by any model (take `prior` then)."""
+        usable_history(history, self.weights, n_items=len(self.items))
+        return PopularityReading(history, self.prior)
 
     def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
-        """The prior `within`, float32[n]; an empty history is refused as by any model (take `prior` then)."""
-        usable_history(history, self.weights, n_items=len(self.items))
-        return self.prior[within].copy()
-
-    def explain(
-        self,
-        history: HistoryVector,
-        item_index: int | NDArray[np.int32],  # noqa: ARG002 - the contract's, whatever the item
-        item_weight: NDArray[np.float32] | None = None,  # noqa: ARG002 - the contract's
-    ) -> NDArray[np.float32]:
-        """Zeros, float32[n]: nothing that this consumer did changes what is popular."""
-        usable_history(history, self.weights, n_items=len(self.items))
-        return np.zeros(len(history), dtype=np.float32)
+        """The prior `within`, float32[n]."""
+        return self.read(history).score(within)
 
     def parameters(self) -> dict[str, Any]:
         """None."""
@@ -92,3 +82,27 @@ class FittedPopularity:
     ) -> Self:
         """Make it from `prior`."""
         return cls(items, weights, require_array(arrays, "prior", shape=(len(items),)))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PopularityReading:
+    """The prior, whatever the history says."""
+
+    history: HistoryVector
+    prior: NDArray[np.float32]
+
+    def base(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """The prior: all of the score."""
+        return self.prior[within]
+
+    def score(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """The prior `within`, float32[n]."""
+        return self.prior[within].copy()
+
+    def explain(
+        self,
+        item_index: int | NDArray[np.int32],  # noqa: ARG002 - the contract's, whatever the item
+        item_weight: NDArray[np.float32] | None = None,  # noqa: ARG002 - the contract's
+    ) -> NDArray[np.float32]:
+        """Zeros, float32[n]: nothing that this consumer did changes what is popular."""
+        return np.zeros(len(self.history), dtype=np.float32)

@@ -14,10 +14,10 @@ from scipy import sparse
 from features.history import HistoryVector
 from features.ids import ItemIds
 from features.weights import InteractionWeights
-from models.blend import FittedBlend
+from models.blend import BlendReading, FittedBlend
 from models.errors import InvalidModel
 from models.pooling import Pooling, TopSums
-from models.recommender import FittedRecommender
+from models.recommender import FittedRecommender, Reading
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -32,8 +32,8 @@ class PooledScores:
         Whether the promotion covers a known item.
     item_scores : float32[n]
         What was pooled: the scores of the items within `Projection.within`.
-    appeal : float32[n]
-        The item scores with the consumer's own activity added, as `Pooling.overlap` weighs it.
+    own : OwnActivity or None
+        What the consumer's own activity with these items adds; None where it adds nothing.
     projection : Projection
         What pooled it.
     """
@@ -41,7 +41,7 @@ class PooledScores:
     score: NDArray[np.float32]
     known: NDArray[np.bool_]
     item_scores: NDArray[np.float32]
-    appeal: NDArray[np.float32]
+    own: "OwnActivity | None"
     projection: "Projection"
 
     def featured_item(self, promotion_index: int) -> int | None:
@@ -49,7 +49,37 @@ class PooledScores:
         covered = self.projection.covered(promotion_index)
         if len(covered) == 0:
             return None
-        return int(covered[np.argmax(self.appeal[covered - self.projection.within.start])])
+        if len(covered) == 1:
+            return int(covered[0])
+        appeal = self.item_scores[covered - self.projection.within.start]
+        if self.own is not None:
+            own, mine = self.own.of(covered)
+            appeal[mine] += self.own.worth[own]
+        return int(covered[appeal.argmax()])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class OwnActivity:
+    """What the consumer did with items that promotions cover.
+
+    Attributes
+    ----------
+    item_index : int32[n]
+        The items, ascending.
+    worth : float32[n]
+        What it adds to a promotion that covers the item: `Pooling.overlap` · confidence.
+    """
+
+    item_index: NDArray[np.int32]
+    worth: NDArray[np.float32]
+
+    def of(self, covered: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Places here and in `covered` (ascending, too) of the items that are in both, intp[m] each."""
+        # Few are looked for among few: np.intersect1d takes several times as long.
+        places = self.item_index.searchsorted(covered)
+        places[places == len(self.item_index)] = 0
+        mine = np.flatnonzero(self.item_index[places] == covered)
+        return places[mine], mine
 
 
 OWN_ACTIVITY = "own activity"
@@ -79,7 +109,7 @@ class Signal:
     @property
     def total(self) -> float:
         """All that it gave."""
-        return float(self.given.sum(dtype=np.float64)) + self.base
+        return float(self.given.sum()) + self.base
 
 
 class Projection:
@@ -118,6 +148,7 @@ class Projection:
         self._one_each = bool((self._sizes == 1).all())
         # reduceat gives an empty segment its next neighbour's first value: leave empty ones out.
         self._starts = self._indptr[:-1][self.known]
+        self._by_item = sparse.csc_matrix(coverage[:, self.within])
         self._top = TopSums(self._indptr, self._indices, n_columns=self._n_within, top=pooling.top)
 
     @classmethod
@@ -161,15 +192,28 @@ class Projection:
         """
         if item_scores.shape != (self._n_within,):
             raise InvalidModel(f"item scores are {list(item_scores.shape)}; expected [{self._n_within}]")
-        score, appeal = self._pool(item_scores), item_scores
-        if history is not None and weights is not None and self.pooling.overlap > 0:
-            own = np.zeros(self._n_within, dtype=np.float32)
-            here = slice(*np.searchsorted(history.item_index, [self.within.start, self.within.stop]))
-            confidence = history.confidence(weights)[here]
-            own[history.item_index[here] - self.within.start] = np.float32(self.pooling.overlap) * confidence
-            score += self._reduce(np.add, own)
-            appeal = item_scores + own
-        return PooledScores(score, self.known, item_scores, appeal, projection=self)
+        score, own = self._pool(item_scores), None
+        if history is not None and weights is not None:
+            own = self._own(history, weights)
+        if own is not None:
+            covering = [self._covering(item) for item in own.item_index.tolist()]
+            np.add.at(score, np.concatenate(covering), own.worth.repeat([len(one) for one in covering]))
+        return PooledScores(score, self.known, item_scores, own, projection=self)
+
+    def _covering(self, item_index: int) -> NDArray[np.int32]:
+        """The promotions that cover an item."""
+        place = item_index - self.within.start
+        cells: NDArray[np.int32] = self._by_item.indices[
+            self._by_item.indptr[place] : self._by_item.indptr[place + 1]
+        ]
+        return cells
+
+    def _own(self, history: HistoryVector, weights: InteractionWeights) -> OwnActivity | None:
+        first, end = history.item_index.searchsorted((self.within.start, self.within.stop)).tolist()
+        if first == end or self.pooling.overlap == 0:
+            return None
+        worth = np.float32(self.pooling.overlap) * history.confidence(weights)[first:end]
+        return OwnActivity(history.item_index[first:end], worth)
 
     def _pool(self, item_scores: NDArray[np.float32]) -> NDArray[np.float32]:
         match self.pooling.kind:
@@ -207,6 +251,8 @@ class Projection:
                 weights[:] = 1 / np.sqrt(len(covered))
             case "max":
                 weights[np.argmax(scores)] = 1
+            case "top_mean" if len(covered) <= self.pooling.top:
+                weights[:] = 1 / self.pooling.top
             case "top_mean":
                 weights[np.argsort(-scores, kind="stable")[: self.pooling.top]] = 1 / self.pooling.top
         return weights
@@ -214,45 +260,44 @@ class Projection:
     def signals(
         self,
         model: FittedRecommender,
-        history: HistoryVector,
+        reading: Reading,
         *,
         promotion_index: int,
-        item_scores: NDArray[np.float32],
+        pooled: PooledScores,
     ) -> list["Signal"]:
         """What each signal gave to a promotion's pooled score, by entry of the history; they sum to it.
 
-        The model's members, if it has several; the consumer's own activity with what is covered; and
-        popularity, which is due to no entry.
+        The model's members, if it has several; where they gave anything, the consumer's own activity with
+        what is covered; and popularity, which is due to no entry.
         """
+        history = reading.history
         covered = self.covered(promotion_index)
-        weights = self.item_weights(promotion_index, item_scores)
+        weights = self.item_weights(promotion_index, pooled.item_scores)
+        signals = members_explained(model, reading, covered, weights)
         nothing = np.zeros(len(history), dtype=np.float32)
-        own = nothing.copy()
-        # Both are sorted and unique; np.isin takes several times as long for so few.
-        places = np.searchsorted(history.item_index, covered)
-        places = places[places < len(history)]
-        mine = places[history.item_index[places] == covered[: len(places)]]
-        if len(mine):
-            own[mine] = np.float32(self.pooling.overlap) * history.confidence(model.weights)[mine]
-        base = float(weights @ model.base(history, self.within)[covered - self.within.start])
-        return [
-            *members_explained(model, history, covered, weights),
-            Signal(OWN_ACTIVITY, model.weights, own, 0.0),
-            Signal("popularity", model.weights, nothing, base),
-        ]
+        if pooled.own is not None:
+            own, _ = pooled.own.of(covered)
+            if len(own):
+                given = nothing.copy()
+                given[history.item_index.searchsorted(pooled.own.item_index[own])] = pooled.own.worth[own]
+                signals.append(Signal(OWN_ACTIVITY, model.weights, given, 0.0))
+        base = float(weights @ reading.base(self.within)[covered - self.within.start])
+        if base != 0:
+            signals.append(Signal("popularity", model.weights, nothing, base))
+        return signals
 
 
 def members_explained(
     model: FittedRecommender,
-    history: HistoryVector,
+    reading: Reading,
     item_index: NDArray[np.int32],
     item_weight: NDArray[np.float32],
 ) -> list[Signal]:
     """What each model of a blend gave by entry of the history, or the one model there is."""
-    if isinstance(model, FittedBlend):
-        parts = model.explain_members(history, item_index, item_weight)
+    if isinstance(model, FittedBlend) and isinstance(reading, BlendReading):
+        parts = reading.explain_members(item_index, item_weight)
         return [
             Signal(member.kind, member.weights, part, 0.0)
             for member, part in zip(model.members, parts, strict=True)
         ]
-    return [Signal(model.kind, model.weights, model.explain(history, item_index, item_weight), 0.0)]
+    return [Signal(model.kind, model.weights, reading.explain(item_index, item_weight), 0.0)]

@@ -22,6 +22,39 @@ Progress = Callable[[int, int], None]
 """Told (steps done, steps) of a fit."""
 
 
+class Reading(Protocol):
+    """One history as a model reads it. What its scores and their reasons share is computed once."""
+
+    @property
+    def history(self) -> HistoryVector:
+        """What was read."""
+        ...
+
+    def base(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """What each item `within` scores with this history, but not because of it, float32[n]."""
+        ...
+
+    def score(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """Score of every item `within`, float32[n], finite.
+
+        Parameters
+        ----------
+        within : slice
+            The columns wanted, such as a site's: a decision need not score the whole network. No step.
+        """
+        ...
+
+    def explain(
+        self, item_index: int | NDArray[np.int32], item_weight: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """What each entry of the history gave to an item's score, float32[n] in the history's order.
+
+        Σ explain(j) + base()[j] = score()[j]. With several items and their weights w, the same for
+        Σⱼ wⱼ · scoreⱼ: how a promotion is explained through the items it covers.
+        """
+        ...
+
+
 class FittedRecommender(Protocol):
     """A model that scores. Immutable: two threads may ask it at once."""
 
@@ -45,17 +78,8 @@ class FittedRecommender(Protocol):
         """What each item scores before any history is known, float32[n_items]."""
         ...
 
-    def base(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
-        """What each item `within` scores with this history, but not because of it, float32[n]."""
-        ...
-
-    def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
-        """Score of every item `within`, float32[n], finite.
-
-        Parameters
-        ----------
-        within : slice
-            The columns wanted, such as a site's: a decision need not score the whole network. No step.
+    def read(self, history: HistoryVector) -> Reading:
+        """Take a history in, to score by it and to tell why.
 
         Raises
         ------
@@ -64,17 +88,8 @@ class FittedRecommender(Protocol):
         """
         ...
 
-    def explain(
-        self,
-        history: HistoryVector,
-        item_index: int | NDArray[np.int32],
-        item_weight: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
-        """What each entry of the history gave to an item's score, float32[n] in the history's order.
-
-        Σ explain(history, j) + base(history)[j] = score(history)[j]. With several items and their weights w,
-        the same for Σⱼ wⱼ · scoreⱼ: how a promotion is explained through the items it covers.
-        """
+    def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+        """`read(history).score(within)`."""
         ...
 
     def parameters(self) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from features.history import HistoryVector, history_vector
+from features.history import history_vector
 from models.errors import EmptyHistory
 from models.projection import PooledScores, Projection
+from models.recommender import Reading
 from serving.answer import Decision, PresentedPromotion, Reason
 from serving.creative import fill_in
 from serving.live_model import LiveModel
@@ -37,7 +38,7 @@ class Ask:
 class _Ranking:
     strategy: str
     pooled: PooledScores
-    history: HistoryVector | None
+    reading: Reading | None
     reason: str | None
 
 
@@ -53,7 +54,7 @@ def decide(
     model : the champion; None while there is none.
     """
     eligible = shelf.eligible(ask.now, placement=ask.placement, audiences=record.audiences)
-    if not eligible.size:
+    if not eligible.any():
         return _nothing(ask, record, model=model, reason=shelf.why_nothing(ask.now, placement=ask.placement))
     if model is None or shelf.projection is None:
         return _nothing(
@@ -81,24 +82,27 @@ def decide(
     )
 
 
-def best(pooled: PooledScores, eligible: NDArray[np.intp], *, n: int) -> NDArray[np.intp]:
-    """Return the `n` best of `eligible`, best first.
+def best(pooled: PooledScores, eligible: NDArray[np.bool_], *, n: int) -> NDArray[np.intp]:
+    """Return the places of the `n` best of `eligible`, best first.
 
     Ties go to the earlier place on the shelf (promotions are ordered by id). What the model knows
     nothing about comes after everything it knows, in that order, never with a made-up score.
     """
-    known = eligible[pooled.known[eligible]]
-    scores = pooled.score[known]
+    reachable = eligible & pooled.known
+    scores = pooled.score
+    if not reachable.all():
+        scores = np.where(reachable, scores, np.float32(-np.inf))
+    if n == 1 and reachable.any():
+        return scores.argmax(keepdims=True)
+    known = np.flatnonzero(reachable)
     if known.size > 4 * n:
         # Everything that reaches the n-th best score, so that ties are cut by place and not by chance. Of
         # negatives: numpy is ten times slower to find the greatest where most are equal and least.
-        least = scores.max() if n == 1 else -np.partition(-scores, n - 1)[n - 1]
-        enough = scores >= least
-        known, scores = known[enough], scores[enough]
-    ranked = known[np.argsort(-scores, kind="stable")][:n]
+        known = np.flatnonzero(scores >= -np.partition(-scores, n - 1)[n - 1])
+    ranked = known[np.argsort(-scores[known], kind="stable")][:n]
     if ranked.size == n:
         return ranked
-    unknown = eligible[~pooled.known[eligible]]
+    unknown = np.flatnonzero(eligible & ~pooled.known)
     return np.concatenate([ranked, unknown[: n - ranked.size]])
 
 
@@ -109,7 +113,7 @@ def _rank(ask: Ask, record: ConsumerRecord, *, projection: Projection, model: Li
         popular = projection.pool(bundle.model.prior[projection.within])
         return _Ranking("popularity", popular, None, "popularity is the model that serves")
     try:
-        scores = bundle.model.score(history, projection.within)
+        reading = bundle.model.read(history)
     except EmptyHistory:
         reason = (
             f"nothing this consumer did recently is known to model version {model.info.version}"
@@ -118,9 +122,9 @@ def _rank(ask: Ask, record: ConsumerRecord, *, projection: Projection, model: Li
         )
         popular = projection.pool(bundle.popularity.prior[projection.within])
         return _Ranking("popularity", popular, None, reason)
-    return _Ranking(
-        "tailored", projection.pool(scores, history=history, weights=bundle.weights), history, None
-    )
+    scores = reading.score(projection.within)
+    pooled = projection.pool(scores, history=history, weights=bundle.weights)
+    return _Ranking("tailored", pooled, reading, None)
 
 
 def _nothing(ask: Ask, record: ConsumerRecord, *, model: LiveModel | None, reason: str) -> Decision:
@@ -187,12 +191,12 @@ def _present(
 def _explanation(
     ask: Ask, record: ConsumerRecord, *, place: int, ranking: _Ranking, model: LiveModel
 ) -> Explanation:
-    if ranking.history is None:
+    if ranking.reading is None:
         known = ranking.pooled.known[place]
         return Explanation([], {"popularity": 1.0} if known else {})
     return explain(
         model.bundle,
-        ranking.history,
+        ranking.reading,
         pooled=ranking.pooled,
         promotion_index=place,
         events=record.events,

@@ -1,5 +1,6 @@
 """Which activity carried a score: exact, from the model's own arithmetic."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.history import Event, HistoryVector
-from features.weights import KINDS
+from features.weights import KINDS, InteractionWeights
 from models.bundle import Bundle
 from models.projection import PooledScores, Signal
+from models.recommender import Reading
+
+
+_TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Explanation:
 
 def explain(
     bundle: Bundle,
-    history: HistoryVector,
+    reading: Reading,
     *,
     pooled: PooledScores,
     promotion_index: int,
@@ -55,35 +60,38 @@ def explain(
     item's part is split over the kinds of activity by their weight in its confidence. The share is cᵢ / Σ|c|;
     what spoke against the promotion, cᵢ < 0, is not told, and only the first `max_carried` are.
     """
+    history = reading.history
     signals = pooled.projection.signals(
-        bundle.model, history, promotion_index=promotion_index, item_scores=pooled.item_scores
+        bundle.model, reading, promotion_index=promotion_index, pooled=pooled
     )
-    given = np.zeros(history.by_kind.shape)
+    by_weights: dict[InteractionWeights, NDArray[np.float32]] = {}
     for signal in signals:
-        if signal.given.any():
-            given += _by_kind(signal, history)
-    total = float(np.abs(given.sum(axis=0)).sum())
+        earlier = by_weights.get(signal.weights)
+        by_weights[signal.weights] = signal.given if earlier is None else earlier + signal.given
+    given = functools.reduce(np.add, (_by_kind(one, by, history) for by, one in by_weights.items()))
+    total = float(np.abs(np.add.reduce(given, axis=0)).sum())
     by_signal = _shares(signals)
     if total == 0.0:
         return Explanation([], by_signal)
     # Item by item, and by kind within an item: a stable sort leaves equal shares in the order of their ids.
     shares = (given / total).T.ravel()
     order = np.argsort(-shares, kind="stable")[:max_carried]
-    newest = _newest(events) if order.size else {}
     found = []
     for one in order[shares[order] > 0.0].tolist():
         place, kind = divmod(one, len(KINDS))
         site_id, item_id = bundle.items.pair(int(history.item_index[place]))
-        occurred_at = newest.get((site_id, item_id, KINDS[kind]))
+        occurred_at = _newest(events, site_id, item_id, KINDS[kind])
         found.append(Carried(site_id, item_id, KINDS[kind], float(shares[one]), occurred_at))
     return Explanation(found, by_signal)
 
 
-def _by_kind(signal: Signal, history: HistoryVector) -> NDArray[np.float64]:
-    """What each kind of activity with each item gave by way of a signal, float64[n_kinds, n]."""
-    weighted = signal.weights.by_kind[:, None] * history.by_kind
-    parts = weighted / np.maximum(weighted.sum(axis=0), np.finfo(np.float64).tiny)
-    return np.asarray(signal.given.astype(np.float64) * parts)
+def _by_kind(
+    given: NDArray[np.float32], weights: InteractionWeights, history: HistoryVector
+) -> NDArray[np.float64]:
+    """What was given by each entry of the history, split over the kinds of activity, float64[n_kinds, n]."""
+    weighted: NDArray[np.float64] = weights.by_kind[:, np.newaxis] * history.by_kind
+    weighted *= given / np.maximum(np.add.reduce(weighted, axis=0), _TINY)
+    return weighted
 
 
 def _shares(signals: Sequence[Signal]) -> dict[str, float]:
@@ -94,8 +102,8 @@ def _shares(signals: Sequence[Signal]) -> dict[str, float]:
     return {name: total / whole for name, total in totals.items() if total != 0.0} if whole > 0 else {}
 
 
-def _newest(events: Sequence[Event]) -> dict[tuple[str, str | None, str], datetime | None]:
-    newest: dict[tuple[str, str | None, str], datetime | None] = {}
+def _newest(events: Sequence[Event], site_id: str, item_id: str, kind: str) -> datetime | None:
     for event in events:  # newest first
-        newest.setdefault((event.site_id, event.item_id, event.kind), event.occurred_at)
-    return newest
+        if event.item_id == item_id and event.kind == kind and event.site_id == site_id:
+            return event.occurred_at
+    return None

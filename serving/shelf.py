@@ -36,15 +36,13 @@ class Shelf:
 
     def eligible(
         self, now: datetime, *, placement: str | None, audiences: Iterable[str] = ()
-    ) -> NDArray[np.intp]:
-        """Return the places of the promotions that may be shown now, here, to a member of `audiences`."""
-        if not self.promotions:
-            return np.empty(0, dtype=np.intp)
+    ) -> NDArray[np.bool_]:
+        """Return which promotions may be shown now, here, to a member of `audiences`, bool[n_promotions]."""
         allowed = self._live(now, placement)
         if self.audience_codes:
             codes = [self.audience_codes[one] for one in audiences if one in self.audience_codes]
             allowed &= np.isin(self.audience, [_EVERYONE, *codes])
-        return np.flatnonzero(allowed)
+        return allowed
 
     def why_nothing(self, now: datetime, *, placement: str | None) -> str:
         """Say why no promotion can be shown, and what would change it."""

@@ -120,7 +120,7 @@ def _score_fold_ins(model: FittedFactors, interactions: Interactions) -> Score:
         consumers = np.full((len(rows), model.item_factors.shape[1]), np.nan, dtype=np.float32)
         for place, row in enumerate(rows):
             try:
-                consumers[place] = model.fold_in(interactions.row(int(row)))
+                consumers[place] = model.read(interactions.row(int(row))).vector
             except EmptyHistory:
                 continue
         return np.asarray(consumers @ model.item_factors[site].T, dtype=np.float32)

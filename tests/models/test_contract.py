@@ -103,7 +103,7 @@ def test_a_part_of_the_items_scores_as_among_all(
             history = interactions.row(consumer_index)
             expected = pytest.approx(model.score(history)[part], rel=1e-5, abs=1e-6)
             assert model.score(history, part) == expected
-            assert np.array_equal(model.base(history, part), model.base(history)[part])
+            assert np.array_equal(model.read(history).base(part), model.read(history).base()[part])
 
 
 def test_an_extreme_history_still_has_finite_scores(model: FittedRecommender) -> None:
@@ -178,7 +178,7 @@ def test_an_empty_history_says_so_instead_of_scoring_zeros(
     with pytest.raises(EmptyHistory, match="has a confidence above 0"):
         model.score(history)
     with pytest.raises(EmptyHistory):
-        model.explain(history, 0)
+        model.read(history).explain(0)
 
 
 def test_a_history_of_an_item_out_of_range_is_refused(model: FittedRecommender) -> None:
@@ -192,9 +192,9 @@ def test_the_explanation_and_the_base_sum_to_the_score(
     history = interactions.row(5)
     scores = model.score(history)
     for item_index in range(N_ITEMS):
-        given = model.explain(history, item_index)
+        given = model.read(history).explain(item_index)
         assert given.shape == (len(history),)
-        assert given.sum() + model.base(history)[item_index] == pytest.approx(scores[item_index], abs=1e-5)
+        assert given.sum() + model.read(history).base()[item_index] == pytest.approx(scores[item_index], abs=1e-5)
 
 
 def test_items_are_explained_together_by_their_weights(
@@ -203,14 +203,14 @@ def test_items_are_explained_together_by_their_weights(
     history, items = interactions.row(5), np.array([0, 3, 9], dtype=np.int32)
     weights = np.array([0.5, 2, -1], dtype=np.float32)
     each = zip(items.tolist(), weights, strict=True)
-    apart = sum(weight * model.explain(history, item) for item, weight in each)
-    assert model.explain(history, items, weights) == pytest.approx(apart, abs=1e-5)
+    apart = sum(weight * model.read(history).explain(item) for item, weight in each)
+    assert model.read(history).explain(items, weights) == pytest.approx(apart, abs=1e-5)
 
 
 def test_an_entry_without_confidence_gives_nothing(model: FittedRecommender) -> None:
-    with_nothing = model.explain(history_of((0, 2), (1, 0), (4, 1)), 2)
+    with_nothing = model.read(history_of((0, 2), (1, 0), (4, 1))).explain(2)
     assert with_nothing[1] == 0
-    assert with_nothing[[0, 2]] == pytest.approx(model.explain(history_of((0, 2), (4, 1)), 2))
+    assert with_nothing[[0, 2]] == pytest.approx(model.read(history_of((0, 2), (4, 1))).explain(2))
 
 
 def test_saved_and_loaded_it_answers_the_same(

@@ -74,7 +74,8 @@ def test_the_featured_item_is_the_covered_one_with_the_best_score() -> None:
 def test_the_consumers_own_activity_can_make_another_item_the_featured_one() -> None:
     pooling = Pooling("max", overlap=2)
     pooled = projection(pooling).pool(SCORES, history=purchases([1]), weights=WEIGHTS)
-    assert pooled.appeal.tolist() == [4, 5, -2, 3, 0.5]
+    assert pooled.own is not None
+    assert (pooled.own.item_index.tolist(), pooled.own.worth.tolist()) == ([1], [4])
     assert pooled.featured_item(0) == 1
 
 
@@ -157,7 +158,7 @@ def test_what_the_history_gave_to_a_promotion_sums_to_its_score(kind: str) -> No
     scores = model.score(history)
     pooled = made.pool(scores, history=history, weights=WEIGHTS)
     for promotion in np.flatnonzero(pooled.known):
-        signals = made.signals(model, history, promotion_index=int(promotion), item_scores=scores)
+        signals = made.signals(model, model.read(history), promotion_index=int(promotion), pooled=pooled)
         given = np.sum([signal.given for signal in signals], axis=0)
         assert given.sum() == pytest.approx(pooled.score[promotion], abs=1e-5)
 
@@ -172,8 +173,9 @@ def test_the_signals_of_a_blend_are_its_members_own_activity_and_popularity() ->
     history = purchases([0, 2, 4])
     pooled = made.pool(model.score(history), history=history, weights=WEIGHTS)
     for promotion in np.flatnonzero(pooled.known):
-        signals = made.signals(model, history, promotion_index=int(promotion), item_scores=pooled.item_scores)
-        assert [signal.name for signal in signals] == ["als", "als", "own activity", "popularity"]
+        signals = made.signals(model, model.read(history), promotion_index=int(promotion), pooled=pooled)
+        own = ["own activity"] if {0, 2, 4} & set(made.covered(int(promotion)).tolist()) else []
+        assert [signal.name for signal in signals] == ["als", "als", *own, "popularity"]
         assert sum(signal.total for signal in signals) == pytest.approx(pooled.score[promotion], abs=1e-5)
 
 
