@@ -5,9 +5,8 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,21 +14,11 @@ from numpy.typing import NDArray
 from features.ids import ItemIds
 from features.weights import FIXED_POINT_ONE, KINDS, InteractionWeights
 
-_EVERY_KIND = range(len(KINDS))
 _KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
 
 
-class Event(Protocol):
-    """What an event must tell to count."""
-
-    @property
-    def site_id(self) -> str: ...
-    @property
-    def item_id(self) -> str | None: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def occurred_at(self) -> datetime | None: ...
+Event = tuple[str, str | None, str, datetime | None]
+"""One activity: site id, item id, kind, when it occurred."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -46,6 +35,7 @@ class HistoryVector:
 
     item_index: NDArray[np.int32]
     by_kind: NDArray[np.float32]
+    _confidence: dict[tuple[float, ...], NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.item_index)
@@ -54,14 +44,19 @@ class HistoryVector:
         return f"HistoryVector({len(self)} items)"
 
     def confidence(self, weights: InteractionWeights) -> NDArray[np.float32]:
-        """One confidence r ≥ 0 per item, float32[n]."""
-        return combine_kinds(self.by_kind, weights)
+        """One confidence r ≥ 0 per item, float32[n]; not to be written to."""
+        # A decision asks several times: for the scores, for the consumer's own activity, for the reasons.
+        key = (weights.page_view, weights.product_review, weights.purchase)
+        if key not in self._confidence:
+            self._confidence[key] = combine_kinds(self.by_kind, weights)
+        return self._confidence[key]
 
 
 def combine_kinds(by_kind: NDArray[np.float32], weights: InteractionWeights) -> NDArray[np.float32]:
     """Weigh the kinds into one confidence, float32[n_kinds, n] → float32[n], always in the same order."""
     # Summed row by row, whatever the length: the same bits for one history and for a whole matrix.
-    return np.add.reduce(weights.by_kind[:, np.newaxis] * by_kind, axis=0).astype(np.float32)
+    total: NDArray[np.float64] = np.add.reduce(weights.by_kind[:, np.newaxis] * by_kind, axis=0)
+    return total.astype(np.float32)
 
 
 def history_vector(
@@ -71,7 +66,7 @@ def history_vector(
 
     Parameters
     ----------
-    events : iterable of Event
+    events : iterable of (site id, item id, kind, occurred at)
         Newest first (events without a time last), as storage reads them; only the first
         `weights.max_events_per_consumer` of the three kinds of activity count.
     items : ItemIds
@@ -80,36 +75,34 @@ def history_vector(
         An aware time; the age of an event is the number of UTC midnights since it.
     """
     # Every decision goes through here, event by event: what can be looked up once is.
-    decay, last = weights.decay_table, len(weights.decay_table) - 1
+    decay, last, n_kinds = weights.decay_table, len(weights.decay_table) - 1, len(KINDS)
     longest_days = math.inf if weights.window_days is None else weights.window_days
-    index, today = items.index, _utc_day(now)
+    columns, today = items.columns, _utc_day(now)
     sums: dict[int, list[int]] = {}
     left = weights.max_events_per_consumer
-    for event in events:
-        kind = _KIND_INDEX.get(event.kind)
-        item_id = event.item_id
-        if kind is None or item_id is None:
+    for site_id, item_id, kind, occurred_at in events:
+        kind_index = _KIND_INDEX.get(kind)
+        if kind_index is None or item_id is None:
             continue
         if left == 0:
             break
         left -= 1
-        item_index = index(event.site_id, item_id)
+        site = columns.get(site_id)
+        item_index = None if site is None else site.get(item_id)
         if item_index is None:
             continue
-        moment = event.occurred_at
-        age_days = 0 if moment is None else today - _utc_day(moment)
+        age_days = 0 if occurred_at is None else today - _utc_day(occurred_at)
         if age_days > longest_days:
             continue
-        worth = decay[last if age_days > last else age_days if age_days > 0 else 0]
-        if worth == 0:
-            continue
-        if item_index in sums:
-            sums[item_index][kind] += worth
-        else:
-            sums[item_index] = [worth if one == kind else 0 for one in _EVERY_KIND]
+        if worth := decay[last if age_days > last else age_days if age_days > 0 else 0]:
+            mine = sums.get(item_index)
+            if mine is None:
+                sums[item_index] = mine = [0] * n_kinds
+            mine[kind_index] += worth
     item_indices = sorted(sums)
-    fixed = np.array([sums[index] for index in item_indices], dtype=np.int64).reshape(-1, len(KINDS))
-    return HistoryVector(item_index=np.array(item_indices, dtype=np.int32), by_kind=from_fixed_point(fixed.T))
+    fixed = np.array([worth for item in item_indices for worth in sums[item]], dtype=np.int64)
+    by_kind = from_fixed_point(fixed.reshape(-1, n_kinds).T)
+    return HistoryVector(np.array(item_indices, dtype=np.int32), by_kind)
 
 
 def from_fixed_point(fixed: NDArray[np.int64]) -> NDArray[np.float32]:

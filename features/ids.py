@@ -57,7 +57,8 @@ class ItemIds:
         return f"ItemIds({len(self)} items on {len(self.site_ids)} sites)"
 
     @cached_property
-    def _index(self) -> dict[str, dict[str, int]]:
+    def columns(self) -> Mapping[str, Mapping[str, int]]:
+        """Site id → item id → column."""
         return {
             site_id: {item_id: start + place for place, item_id in enumerate(items)}
             for site_id, items, start in zip(self.site_ids, self._items, self._starts, strict=False)
@@ -65,7 +66,7 @@ class ItemIds:
 
     def index(self, site_id: str, item_id: str) -> int | None:
         """Column of an item, or None for an item that is not known."""
-        site = self._index.get(site_id)
+        site = self.columns.get(site_id)
         return None if site is None else site.get(item_id)
 
     def pair(self, item_index: int) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from features.interactions import Interactions
 from features.weights import KINDS, InteractionWeights
 from models.als import FittedAls
 from models.errors import EmptyHistory, InvalidModel
+from models.factors import FactorsReading
 from models.graph import FittedGraph
 from models.ials import FittedIals
 from models.popularity import Popularity
@@ -23,10 +24,12 @@ from models.recommender import (
     Progress,
     Reading,
     Recommender,
+    Searches,
     require_array,
     usable_history,
 )
 from models.ridge import FittedRidge
+from models.shortlist import about_the_best
 
 MEMBER_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
     kind.kind: kind for kind in (FittedAls, FittedGraph, FittedIals, FittedRidge)
@@ -183,6 +186,10 @@ class FittedBlend:
         usable_history(history, self.weights, n_items=len(self.items))
         return BlendReading(self, history, tuple(_read_or_none(one, history) for one in self.members))
 
+    def search_among(self, item_index: NDArray[np.int32]) -> Searches:
+        """A search for each member that has one."""
+        return tuple(one for member in self.members for one in member.search_among(item_index))
+
     def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
         """The weighted sum for every item `within`, float32[n]."""
         return self.read(history).score(within)
@@ -269,6 +276,33 @@ class BlendReading:
             if member is not None:
                 total += np.float32(share) * member.score(within)
         return total
+
+    def shortlist(
+        self, searches: Searches, n: int, *, also: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]] | None:
+        """The items that one member or the others together put first, and the weighted sum of each."""
+        asked = [search for search in searches if search is not None]
+        if not asked:
+            return None
+        among = asked[0].item_index
+        first, last = int(among[0]), int(among[-1])
+        if len(also):
+            first, last = min(first, int(also[0])), max(last, int(also[-1]))
+        within = slice(first, last + 1)
+        others, found = self.base(within), [also]
+        factors: list[tuple[float, FactorsReading]] = []
+        for share, member, search in zip(self.model.shares, self.members, searches, strict=True):
+            if isinstance(member, FactorsReading) and search is not None:
+                factors.append((share, member))
+                found.append(search.best(member.vector, n))
+            elif member is not None:
+                others += np.float32(share) * member.score(within)
+        found.append(among[about_the_best(others[among - within.start], n)])
+        items = np.unique(np.concatenate(found))
+        scores = others[items - within.start]
+        for share, member in factors:
+            scores += np.float32(share) * member.score_items(items)
+        return items, scores
 
     def explain(
         self, item_index: int | NDArray[np.int32], item_weight: NDArray[np.float32] | None = None

@@ -23,7 +23,8 @@ from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.errors import InvalidModel
 from models.parameters import read_parameters
-from models.recommender import ALL_ITEMS, require_array, usable_history
+from models.recommender import ALL_ITEMS, Searches, require_array, usable_history
+from models.shortlist import Quantiser, worth_a_search
 
 _SKEW = 1e-3
 
@@ -111,6 +112,16 @@ class FittedFactors:
         seen = self.item_factors.take(history.item_index[places], axis=0)
         return FactorsReading(self, history, places, seen, self.user_step(confidence[places]))
 
+    def search_among(self, item_index: NDArray[np.int32]) -> Searches:
+        """Quantised factors of these items, if they are many."""
+        if not worth_a_search(len(item_index), self.item_factors.shape[1]):
+            return (None,)
+        return (self._quantiser.quantise(self.item_factors, item_index),)
+
+    @cached_property
+    def _quantiser(self) -> Quantiser:
+        return Quantiser(self.item_factors)
+
     def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
         """xᵀyⱼ for every item j `within`, float32[n]."""
         return self.read(history).score(within)
@@ -177,6 +188,20 @@ class FactorsReading:
     def score(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
         """xᵀyⱼ for every item j `within`, float32[n]."""
         return self.model.item_factors[within] @ self.vector
+
+    def shortlist(
+        self, searches: Searches, n: int, *, also: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]] | None:
+        """The items found for x, and xᵀyⱼ of each."""
+        (search,) = searches
+        if search is None:
+            return None
+        found = np.union1d(search.best(self.vector, n), also)
+        return found, self.score_items(found)
+
+    def score_items(self, item_index: NDArray[np.int32]) -> NDArray[np.float32]:
+        """xᵀyⱼ of some items, int32[n] → float32[n]."""
+        return np.asarray(self.model.item_factors.take(item_index, axis=0) @ self.vector)
 
     def explain(
         self, item_index: int | NDArray[np.int32], item_weight: NDArray[np.float32] | None = None

@@ -21,7 +21,7 @@ from features.ids import ItemIds
 from features.weights import KINDS, InteractionWeights
 from models.errors import InvalidModel
 from models.parameters import read_parameters
-from models.recommender import ALL_ITEMS, require_array, usable_history
+from models.recommender import ALL_ITEMS, Searches, require_array, usable_history
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +68,10 @@ class FittedItemItem:
         x = scale * raised(confidence, self.made_with.power)
         return ItemItemReading(self, history, places, index, x, own)
 
+    def search_among(self, item_index: NDArray[np.int32]) -> Searches:  # noqa: ARG002 - the contract's
+        """None: what a history's rows do not name is not looked at anyway."""
+        return (None,)
+
     def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
         """The score of every item `within`, float32[n]."""
         return self.read(history).score(within)
@@ -75,7 +79,8 @@ class FittedItemItem:
     def rows(self, within: slice = ALL_ITEMS) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Columns, counted from the first `within`, and values of the rows, [n_items, longest] each.
 
-        Filled up to one length: for a decision, taking rows of these and counting is several times faster than slicing the matrix.
+        Filled up to one length: for a decision, taking rows of these and counting is several times faster
+        than slicing the matrix.
         Laid out when first asked for, then kept: there are as many as sites.
         """
         start, stop, _ = within.indices(len(self.items))
@@ -163,8 +168,12 @@ class ItemItemReading:
         # Cut, for rows are filled up with column 0, even of no columns.
         scores = np.bincount(places.ravel(), spoken_for.ravel(), minlength=stop - start)[: stop - start]
         mine = slice(*np.searchsorted(self.index, [start, stop]))
-        scores[self.index[mine] - start] += self.own[mine]
+        scores[self.index[mine] - start] += self.own[mine].astype(np.float64)
         return scores.astype(np.float32)
+
+    def shortlist(self, searches: Searches, n: int, *, also: NDArray[np.int32]) -> None:  # noqa: ARG002 - the contract's
+        """None: it costs what scoring costs."""
+        return
 
     def explain(
         self, item_index: int | NDArray[np.int32], item_weight: NDArray[np.float32] | None = None

@@ -11,7 +11,7 @@ from features.history import HistoryVector
 from features.ids import ItemIds
 from features.interactions import Interactions
 from features.weights import InteractionWeights
-from models.recommender import ALL_ITEMS, Progress, require_array, usable_history
+from models.recommender import ALL_ITEMS, Progress, Searches, require_array, usable_history
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,10 @@ class FittedPopularity:
         usable_history(history, self.weights, n_items=len(self.items))
         return PopularityReading(history, self.prior)
 
+    def search_among(self, item_index: NDArray[np.int32]) -> Searches:  # noqa: ARG002 - the contract's
+        """None: there is nothing to compute."""
+        return (None,)
+
     def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
         """The prior `within`, float32[n]."""
         return self.read(history).score(within)
@@ -98,6 +102,10 @@ class PopularityReading:
     def score(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
         """The prior `within`, float32[n]."""
         return self.prior[within].copy()
+
+    def shortlist(self, searches: Searches, n: int, *, also: NDArray[np.int32]) -> None:  # noqa: ARG002 - the contract's
+        """None: every score is there already."""
+        return
 
     def explain(
         self,

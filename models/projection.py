@@ -17,7 +17,10 @@ from features.weights import InteractionWeights
 from models.blend import BlendReading, FittedBlend
 from models.errors import InvalidModel
 from models.pooling import Pooling, TopSums
-from models.recommender import FittedRecommender, Reading
+from models.recommender import FittedRecommender, Reading, Searches
+from models.shortlist import shortlist_length
+
+EVERY_PROMOTION = slice(None)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -26,12 +29,15 @@ class PooledScores:
 
     Attributes
     ----------
-    score : float32[n_promotions]
+    score : float32[n]
         0 where the promotion covers nothing known: look at `known`, never at the score alone.
-    known : bool[n_promotions]
+    known : bool[n]
         Whether the promotion covers a known item.
-    item_scores : float32[n]
-        What was pooled: the scores of the items within `Projection.within`.
+    places : intp[n] or slice
+        Which promotions, ascending.
+    item_scores : float32[m] or None
+        What was pooled: the scores of the items within `Projection.within`. None where each promotion
+        covers one item and only a few were scored.
     own : OwnActivity or None
         What the consumer's own activity with these items adds; None where it adds nothing.
     projection : Projection
@@ -40,16 +46,21 @@ class PooledScores:
 
     score: NDArray[np.float32]
     known: NDArray[np.bool_]
-    item_scores: NDArray[np.float32]
+    places: NDArray[np.intp] | slice
+    item_scores: NDArray[np.float32] | None
     own: "OwnActivity | None"
     projection: "Projection"
+
+    def place(self, at: int) -> int:
+        """Which promotion the score at a place belongs to."""
+        return at if isinstance(self.places, slice) else int(self.places[at])
 
     def featured_item(self, promotion_index: int) -> int | None:
         """The covered item that appeals most, or None when none is known."""
         covered = self.projection.covered(promotion_index)
         if len(covered) == 0:
             return None
-        if len(covered) == 1:
+        if len(covered) == 1 or self.item_scores is None:
             return int(covered[0])
         appeal = self.item_scores[covered - self.projection.within.start]
         if self.own is not None:
@@ -77,8 +88,7 @@ class OwnActivity:
         """Places here and in `covered` (ascending, too) of the items that are in both, intp[m] each."""
         # Few are looked for among few: np.intersect1d takes several times as long.
         places = self.item_index.searchsorted(covered)
-        places[places == len(self.item_index)] = 0
-        mine = np.flatnonzero(self.item_index[places] == covered)
+        mine = np.flatnonzero(self.item_index.take(places, mode="clip") == covered)
         return places[mine], mine
 
 
@@ -121,6 +131,8 @@ class Projection:
         Which items each promotion covers; the values do not count.
     pooling : Pooling
         How to pool.
+    model : FittedRecommender, optional
+        Whose best promotions are to be found without scoring all: see `shortlist`.
 
     Attributes
     ----------
@@ -129,7 +141,9 @@ class Projection:
         and no other needs a score.
     """
 
-    def __init__(self, coverage: sparse.csr_matrix, pooling: Pooling) -> None:
+    def __init__(
+        self, coverage: sparse.csr_matrix, pooling: Pooling, *, model: FittedRecommender | None = None
+    ) -> None:
         coverage = sparse.csr_matrix(coverage, dtype=np.float32, copy=True)
         coverage.sum_duplicates()
         coverage.eliminate_zeros()
@@ -141,6 +155,7 @@ class Projection:
         first, end = (coverage.indices.min(), coverage.indices.max() + 1) if coverage.nnz else (0, 0)
         self.within = slice(int(first), int(end))
         self._n_within = self.within.stop - self.within.start
+        self._bounds = np.array([first, end], dtype=np.int32)
         # Counted from the first column within.
         self._indices = coverage.indices.astype(np.intp) - self.within.start
         self._sizes = np.diff(self._indptr)
@@ -149,6 +164,12 @@ class Projection:
         # reduceat gives an empty segment its next neighbour's first value: leave empty ones out.
         self._starts = self._indptr[:-1][self.known]
         self._by_item = sparse.csc_matrix(coverage[:, self.within])
+        self._worth_of_one = 1 / pooling.top if pooling.kind == "top_mean" else 1.0
+        self._searches: Searches = ()
+        if model is not None and self._one_each:
+            covered = np.unique(self._indices) + self.within.start
+            searches = model.search_among(covered.astype(np.int32))
+            self._searches = searches if any(searches) else ()
         self._top = TopSums(self._indptr, self._indices, n_columns=self._n_within, top=pooling.top)
 
     @classmethod
@@ -198,7 +219,36 @@ class Projection:
         if own is not None:
             covering = [self._covering(item) for item in own.item_index.tolist()]
             np.add.at(score, np.concatenate(covering), own.worth.repeat([len(one) for one in covering]))
-        return PooledScores(score, self.known, item_scores, own, projection=self)
+        return PooledScores(score, self.known, EVERY_PROMOTION, item_scores, own, projection=self)
+
+    def shortlist(self, reading: Reading, weights: InteractionWeights, *, n: int) -> PooledScores | None:
+        """Score only the promotions that are probably among the best n; None where all can be scored as fast.
+
+        Those of items that the consumer did something with are always among them.
+        """
+        if not self._searches:
+            return None
+        own = self._own(reading.history, weights)
+        also = np.empty(0, dtype=np.int32) if own is None else own.item_index
+        found = reading.shortlist(self._searches, shortlist_length(self._n_within, n), also=also)
+        if found is None:
+            return None
+        items, scores = found
+        scores = scores * np.float32(self._worth_of_one)
+        if own is not None:
+            scores[items.searchsorted(own.item_index)] += own.worth
+        places, counts = self._promotions_of(items - self.within.start)
+        order = places.argsort()
+        score, known = scores.repeat(counts)[order], np.ones(len(places), dtype=np.bool_)
+        return PooledScores(score, known, places[order], None, own, projection=self)
+
+    def _promotions_of(self, columns: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The promotions that cover each of some items, one after the other, and how many each has."""
+        starts = self._by_item.indptr.take(columns)
+        counts = self._by_item.indptr.take(columns + 1) - starts
+        ends = counts.cumsum()
+        cells = np.arange(ends[-1]) + (starts - ends + counts).repeat(counts)
+        return self._by_item.indices.take(cells).astype(np.intp), counts
 
     def _covering(self, item_index: int) -> NDArray[np.int32]:
         """The promotions that cover an item."""
@@ -209,7 +259,7 @@ class Projection:
         return cells
 
     def _own(self, history: HistoryVector, weights: InteractionWeights) -> OwnActivity | None:
-        first, end = history.item_index.searchsorted((self.within.start, self.within.stop)).tolist()
+        first, end = history.item_index.searchsorted(self._bounds).tolist()
         if first == end or self.pooling.overlap == 0:
             return None
         worth = np.float32(self.pooling.overlap) * history.confidence(weights)[first:end]
@@ -237,13 +287,20 @@ class Projection:
             result[self.known] = how.reduceat(values.take(self._indices), self._starts)
         return result
 
-    def item_weights(self, promotion_index: int, item_scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    def item_weights(
+        self, promotion_index: int, item_scores: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
         """Weight of each covered item, float32[n]: Σ weight · score is the pooled score without overlap."""
-        covered = self.covered(promotion_index)
-        scores = item_scores[covered - self.within.start]
-        weights = np.zeros(len(covered), dtype=np.float32)
-        if len(covered) == 0:
+        return self._weights_of(self.covered(promotion_index), item_scores)
+
+    def _weights_of(
+        self, covered: NDArray[np.int32], item_scores: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        weights = np.full(len(covered), self._worth_of_one, dtype=np.float32)
+        if len(covered) <= 1 or item_scores is None:
             return weights
+        scores = item_scores[covered - self.within.start]
+        weights[:] = 0
         match self.pooling.kind:
             case "sum":
                 weights[:] = 1
@@ -272,7 +329,7 @@ class Projection:
         """
         history = reading.history
         covered = self.covered(promotion_index)
-        weights = self.item_weights(promotion_index, pooled.item_scores)
+        weights = self._weights_of(covered, pooled.item_scores)
         signals = members_explained(model, reading, covered, weights)
         nothing = np.zeros(len(history), dtype=np.float32)
         if pooled.own is not None:

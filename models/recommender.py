@@ -14,9 +14,13 @@ from features.ids import ItemIds
 from features.interactions import Interactions
 from features.weights import InteractionWeights
 from models.errors import EmptyHistory, InvalidModel
+from models.shortlist import Search
 
 ALL_ITEMS = slice(None)
 """The columns of every item."""
+
+Searches = tuple[Search | None, ...]
+"""How a model finds the best items, member by member."""
 
 Progress = Callable[[int, int], None]
 """Told (steps done, steps) of a fit."""
@@ -41,6 +45,24 @@ class Reading(Protocol):
         ----------
         within : slice
             The columns wanted, such as a site's: a decision need not score the whole network. No step.
+        """
+        ...
+
+    def shortlist(
+        self, searches: Searches, n: int, *, also: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]] | None:
+        """The n items (or some more) that probably score best, ascending, and their exact scores.
+
+        Parameters
+        ----------
+        searches : tuple of Search or None
+            What `search_among` gave.
+        also : int32[k]
+            Items to score in any case.
+
+        Returns
+        -------
+        int32[m], float32[m], or None where scoring every item is as cheap.
         """
         ...
 
@@ -85,6 +107,13 @@ class FittedRecommender(Protocol):
         ------
         EmptyHistory
             When no item of the history has a confidence above 0.
+        """
+        ...
+
+    def search_among(self, item_index: NDArray[np.int32]) -> Searches:
+        """Lay out some items (ascending) to find the best of them fast; takes a second for a million.
+
+        One search for each member of a blend, None for those that have none.
         """
         ...
 

@@ -1,5 +1,6 @@
 """The decision: which promotions fit this consumer best on this site now. No I/O, no clock."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.history import history_vector
 from models.errors import EmptyHistory
-from models.projection import PooledScores, Projection
+from models.projection import PooledScores
 from models.recommender import Reading
 from serving.answer import Decision, PresentedPromotion, Reason
 from serving.creative import fill_in
@@ -38,6 +39,7 @@ class Ask:
 class _Ranking:
     strategy: str
     pooled: PooledScores
+    order: NDArray[np.intp]
     reading: Reading | None
     reason: str | None
 
@@ -53,20 +55,12 @@ def decide(
     shelf : the promotions of this site, projected onto the items that `model` knows.
     model : the champion; None while there is none.
     """
-    eligible = shelf.eligible(ask.now, placement=ask.placement, audiences=record.audiences)
-    if not eligible.any():
-        return _nothing(ask, record, model=model, reason=shelf.why_nothing(ask.now, placement=ask.placement))
-    if model is None or shelf.projection is None:
-        return _nothing(
-            ask, record, model=None, reason="no model serves yet; `tailor train`, then `tailor promote`"
-        )
-    ranking = _rank(ask, record, projection=shelf.projection, model=model)
-    order = best(ranking.pooled, eligible, n=ask.n)
+    ranking = None if model is None else _rank(ask, record, shelf=shelf, model=model)
+    if model is None or ranking is None:
+        return _nothing(ask, record, shelf=shelf, model=model)
     promotions = [
-        _present(
-            ask, record, place=int(place), rank=rank, ranking=ranking, shelf=shelf, model=model, signer=signer
-        )
-        for rank, place in enumerate(order, start=1)
+        _present(ask, record, at=at, rank=rank, ranking=ranking, shelf=shelf, model=model, signer=signer)
+        for rank, at in enumerate(ranking.order.tolist(), start=1)
     ]
     return Decision(
         decision_id=ask.decision_id,
@@ -83,17 +77,17 @@ def decide(
 
 
 def best(pooled: PooledScores, eligible: NDArray[np.bool_], *, n: int) -> NDArray[np.intp]:
-    """Return the places of the `n` best of `eligible`, best first.
+    """Return where the `n` best of `eligible` are among the scores, best first.
 
     Ties go to the earlier place on the shelf (promotions are ordered by id). What the model knows
     nothing about comes after everything it knows, in that order, never with a made-up score.
     """
     reachable = eligible & pooled.known
     scores = pooled.score
-    if not reachable.all():
+    if not (all_reachable := reachable.all()):
         scores = np.where(reachable, scores, np.float32(-np.inf))
-    if n == 1 and reachable.any():
-        return scores.argmax(keepdims=True)
+    if n == 1 and (all_reachable or reachable.any()):
+        return np.array([scores.argmax()])
     known = np.flatnonzero(reachable)
     if known.size > 4 * n:
         # Everything that reaches the n-th best score, so that ties are cut by place and not by chance. Of
@@ -106,28 +100,50 @@ def best(pooled: PooledScores, eligible: NDArray[np.bool_], *, n: int) -> NDArra
     return np.concatenate([ranked, unknown[: n - ranked.size]])
 
 
-def _rank(ask: Ask, record: ConsumerRecord, *, projection: Projection, model: LiveModel) -> _Ranking:
-    bundle = model.bundle
-    history = history_vector(record.events, bundle.items, bundle.weights, now=ask.now)
+def _rank(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel) -> _Ranking | None:
+    """Rank what may be shown; None when nothing may."""
+    projection, bundle = shelf.projection, model.bundle
+    if projection is None:
+        return None
+    may_show = functools.partial(shelf.eligible, ask.now, placement=ask.placement, audiences=record.audiences)
+    reading = _read(ask, record, model=model)
+    if reading is not None:
+        pooled = projection.shortlist(reading, bundle.weights, n=ask.n)
+        if pooled is not None and (few := may_show(among=pooled.places)).sum() >= ask.n:
+            return _Ranking("tailored", pooled, best(pooled, few, n=ask.n), reading, None)
+    eligible = may_show()
+    if not eligible.any():
+        return None
+    if reading is not None:
+        scores = reading.score(projection.within)
+        pooled = projection.pool(scores, history=reading.history, weights=bundle.weights)
+        return _Ranking("tailored", pooled, best(pooled, eligible, n=ask.n), reading, None)
     if bundle.model.kind == "popularity":
-        popular = projection.pool(bundle.model.prior[projection.within])
-        return _Ranking("popularity", popular, None, "popularity is the model that serves")
+        reason = "popularity is the model that serves"
+    elif record.events:
+        reason = f"nothing this consumer did recently is known to model version {model.info.version}"
+    else:
+        reason = "no activity of this consumer may be used here yet"
+    pooled = projection.pool(bundle.popularity.prior[projection.within])
+    return _Ranking("popularity", pooled, best(pooled, eligible, n=ask.n), None, reason)
+
+
+def _read(ask: Ask, record: ConsumerRecord, *, model: LiveModel) -> Reading | None:
+    """The consumer's history as the champion reads it; None where there is nothing that it can use."""
+    bundle = model.bundle
+    if bundle.model.kind == "popularity":
+        return None
     try:
-        reading = bundle.model.read(history)
+        return bundle.model.read(history_vector(record.events, bundle.items, bundle.weights, now=ask.now))
     except EmptyHistory:
-        reason = (
-            f"nothing this consumer did recently is known to model version {model.info.version}"
-            if record.events
-            else "no activity of this consumer may be used here yet"
-        )
-        popular = projection.pool(bundle.popularity.prior[projection.within])
-        return _Ranking("popularity", popular, None, reason)
-    scores = reading.score(projection.within)
-    pooled = projection.pool(scores, history=history, weights=bundle.weights)
-    return _Ranking("tailored", pooled, reading, None)
+        return None
 
 
-def _nothing(ask: Ask, record: ConsumerRecord, *, model: LiveModel | None, reason: str) -> Decision:
+def _nothing(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel | None) -> Decision:
+    eligible = shelf.eligible(ask.now, placement=ask.placement, audiences=record.audiences)
+    reason = "no model serves yet; `tailor train`, then `tailor promote`"
+    if not eligible.any():
+        reason = shelf.why_nothing(ask.now, placement=ask.placement)
     return Decision(
         decision_id=ask.decision_id,
         consumer_id=record.consumer_id,
@@ -146,19 +162,20 @@ def _present(
     ask: Ask,
     record: ConsumerRecord,
     *,
-    place: int,
+    at: int,
     rank: int,
     ranking: _Ranking,
     shelf: Shelf,
     model: LiveModel,
     signer: TokenSigner,
 ) -> PresentedPromotion:
+    place = ranking.pooled.place(at)
     promotion = shelf.promotions[place]
     featured = ranking.pooled.featured_item(place)
     item = shelf.any_item(place) if featured is None else shelf.item(*model.bundle.items.pair(featured))
     # The best are always taken: the policy is deterministic, and its choice has the propensity 1.
     propensity = 1.0
-    explanation = _explanation(ask, record, place=place, ranking=ranking, model=model)
+    explanation = _explanation(ask, record, at=at, ranking=ranking, model=model)
     claim = DecisionClaim(
         decision_id=ask.decision_id,
         promotion_id=promotion.promotion_id,
@@ -178,7 +195,7 @@ def _present(
         landing_url=promotion.landing_url,
         code=promotion.code,
         item=item,
-        score=None if featured is None else float(ranking.pooled.score[place]),
+        score=None if featured is None else float(ranking.pooled.score[at]),
         rank=rank,
         propensity=propensity,
         decision_id=ask.decision_id,
@@ -189,16 +206,16 @@ def _present(
 
 
 def _explanation(
-    ask: Ask, record: ConsumerRecord, *, place: int, ranking: _Ranking, model: LiveModel
+    ask: Ask, record: ConsumerRecord, *, at: int, ranking: _Ranking, model: LiveModel
 ) -> Explanation:
     if ranking.reading is None:
-        known = ranking.pooled.known[place]
+        known = ranking.pooled.known[at]
         return Explanation([], {"popularity": 1.0} if known else {})
     return explain(
         model.bundle,
         ranking.reading,
         pooled=ranking.pooled,
-        promotion_index=place,
+        promotion_index=ranking.pooled.place(at),
         events=record.events,
         max_carried=ask.max_reasons,
     )

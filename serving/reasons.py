@@ -14,7 +14,6 @@ from models.bundle import Bundle
 from models.projection import PooledScores, Signal
 from models.recommender import Reading
 
-
 _TINY = np.finfo(np.float64).tiny
 
 
@@ -61,9 +60,7 @@ def explain(
     what spoke against the promotion, cᵢ < 0, is not told, and only the first `max_carried` are.
     """
     history = reading.history
-    signals = pooled.projection.signals(
-        bundle.model, reading, promotion_index=promotion_index, pooled=pooled
-    )
+    signals = pooled.projection.signals(bundle.model, reading, promotion_index=promotion_index, pooled=pooled)
     by_weights: dict[InteractionWeights, NDArray[np.float32]] = {}
     for signal in signals:
         earlier = by_weights.get(signal.weights)
@@ -103,7 +100,7 @@ def _shares(signals: Sequence[Signal]) -> dict[str, float]:
 
 
 def _newest(events: Sequence[Event], site_id: str, item_id: str, kind: str) -> datetime | None:
-    for event in events:  # newest first
-        if event.item_id == item_id and event.kind == kind and event.site_id == site_id:
-            return event.occurred_at
+    for site, item, one, occurred_at in events:  # newest first
+        if item == item_id and one == kind and site == site_id:
+            return occurred_at
     return None

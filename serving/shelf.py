@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from models.projection import Projection
+from models.projection import EVERY_PROMOTION, Projection
 from serving.answer import FeaturedItem
 from serving.catalog import Catalogue, Coverage
 from serving.live_model import LiveModel
@@ -35,13 +35,18 @@ class Shelf:
     projection: Projection | None
 
     def eligible(
-        self, now: datetime, *, placement: str | None, audiences: Iterable[str] = ()
+        self,
+        now: datetime,
+        *,
+        placement: str | None,
+        audiences: Iterable[str] = (),
+        among: NDArray[np.intp] | slice = EVERY_PROMOTION,
     ) -> NDArray[np.bool_]:
-        """Return which promotions may be shown now, here, to a member of `audiences`, bool[n_promotions]."""
-        allowed = self._live(now, placement)
+        """Return which of these promotions may be shown now, here, to a member of `audiences`, bool[n]."""
+        allowed = self._live(now, placement, among)
         if self.audience_codes:
             codes = [self.audience_codes[one] for one in audiences if one in self.audience_codes]
-            allowed &= np.isin(self.audience, [_EVERYONE, *codes])
+            allowed &= np.isin(self.audience[among], [_EVERYONE, *codes])
         return allowed
 
     def why_nothing(self, now: datetime, *, placement: str | None) -> str:
@@ -63,12 +68,15 @@ class Shelf:
         pair = self.first_covered[place]
         return None if pair is None else self.item(*pair)
 
-    def _live(self, now: datetime, placement: str | None) -> NDArray[np.bool_]:
+    def _live(
+        self, now: datetime, placement: str | None, among: NDArray[np.intp] | slice = EVERY_PROMOTION
+    ) -> NDArray[np.bool_]:
         moment = now.timestamp()
-        live: NDArray[np.bool_] = (self.starts_s <= moment) & (moment < self.ends_s)
+        live: NDArray[np.bool_] = (self.starts_s[among] <= moment) & (moment < self.ends_s[among])
         if placement is not None:
             here = self.in_placement.get(placement)
-            live &= self.anywhere if here is None else (self.anywhere | here)
+            anywhere = self.anywhere[among]
+            live &= anywhere if here is None else (anywhere | here[among])
         return live
 
 
@@ -113,7 +121,7 @@ def _make_shelf(
     names = {name for p in promotions if p.placements is not None for name in p.placements}
     projection = None
     if covered is not None and model is not None:
-        projection = Projection(covered[rows], model.bundle.pooling)
+        projection = Projection(covered[rows], model.bundle.pooling, model=model.bundle.model)
     return Shelf(
         site_id=site_id,
         promotions=promotions,

@@ -15,6 +15,7 @@ from itsdangerous import BadSignature, Signer
 from serving.errors import TokenRefused
 
 _MAX_CHARS = 4096
+_SALT = b"tailor.decision"
 
 
 class DecisionClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +44,10 @@ class TokenSigner:
     def __init__(self, secrets: Sequence[bytes], *, lifetime: timedelta) -> None:
         if not secrets:
             raise ValueError("no signing key; run `tailor init`, which makes one")
-        self._signer = Signer(
-            list(secrets), salt=b"tailor.decision", key_derivation="hmac", digest_method=sha256
-        )
+        deriving = Signer(list(secrets), salt=_SALT, key_derivation="hmac", digest_method=sha256)
+        # Derived once and not for each token: the tokens are the same.
+        keys = [deriving.derive_key(secret) for secret in secrets]
+        self._signer = Signer(keys, salt=_SALT, key_derivation="none", digest_method=sha256)
         self._lifetime = lifetime
 
     def expiry(self, now: datetime) -> datetime:

@@ -19,6 +19,7 @@ STANDS_ON = {
 }
 
 DOORS = {
+    "faiss": {"models/shortlist.py"},
     "implicit": {"models/als.py"},
     "irspack": {"models/ials.py"},
     "optuna": {"training/search.py"},

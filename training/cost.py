@@ -63,7 +63,9 @@ def decision_us(
     site = max(map(model.items.site_slice, model.items.site_ids), key=lambda one: one.stop - one.start)
     items = generator.integers(site.start, site.stop, size=n_promotions)
     cells = (np.ones(n_promotions, dtype=np.float32), (np.arange(n_promotions), items))
-    projection = Projection(sparse.csr_matrix(cells, shape=(n_promotions, len(model.items))), pooling)
+    projection = Projection(
+        sparse.csr_matrix(cells, shape=(n_promotions, len(model.items))), pooling, model=model
+    )
     drawn = generator.permutation(len(interactions.consumers))[:n_histories]
     histories = [interactions.row(int(row)) for row in drawn]
     # Serving gives each worker one BLAS thread, too.
@@ -86,8 +88,11 @@ def _timed(model: FittedRecommender, projection: Projection, history: HistoryVec
 
 def _decide(model: FittedRecommender, projection: Projection, history: HistoryVector) -> NDArray[np.int64]:
     try:
-        scores = model.score(history, projection.within)
+        reading = model.read(history)
     except EmptyHistory:
         return top_ranked(projection.pool(model.prior[projection.within]).score, MAIN_K)
-    pooled = projection.pool(scores, history=history, weights=model.weights)
+    pooled = projection.shortlist(reading, model.weights, n=MAIN_K)
+    if pooled is None:
+        scores = reading.score(projection.within)
+        pooled = projection.pool(scores, history=history, weights=model.weights)
     return top_ranked(pooled.score, MAIN_K)

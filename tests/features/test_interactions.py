@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.errors import NoInteractions
-from features.history import history_vector
+from features.history import Event, history_vector
 from features.interactions import Interactions, build_interactions
 from features.weights import KINDS, InteractionWeights
 
@@ -27,6 +27,10 @@ class Row(NamedTuple):
     kind: str
     occurred_at: datetime | None = None
     event_id: str = ""
+
+    @property
+    def event(self) -> Event:
+        return self.site_id, self.item_id, self.kind, self.occurred_at
 
 
 def table(*rows: Row) -> pa.Table:
@@ -205,7 +209,7 @@ def test_a_consumers_events_make_the_pipelines_row_bit_for_bit(
     confidence = made.confidence()
     for consumer_index, consumer_id in enumerate(made.consumers):
         events = newest_first([row for row in rows if row.consumer_id == consumer_id])
-        served = history_vector(events, made.items, weights, now=NOW)
+        served = history_vector([row.event for row in events], made.items, weights, now=NOW)
         row = made.row(consumer_index)
         assert served.item_index.tobytes() == row.item_index.tobytes()
         assert served.by_kind.tobytes() == row.by_kind.tobytes()
@@ -222,7 +226,7 @@ def test_the_digest_tells_different_interactions_apart() -> None:
 
 def test_a_history_of_unknown_items_is_empty() -> None:
     made = build_interactions(table(*SHOP), as_of=NOW)
-    history = history_vector([Row("x", "toys", "9", "purchase", NOW)], made.items, made.weights, now=NOW)
+    history = history_vector([("toys", "9", "purchase", NOW)], made.items, made.weights, now=NOW)
     assert len(history) == 0
     assert history.by_kind.shape == (len(KINDS), 0)
     assert history.item_index.dtype == np.int32

@@ -194,7 +194,9 @@ def test_the_explanation_and_the_base_sum_to_the_score(
     for item_index in range(N_ITEMS):
         given = model.read(history).explain(item_index)
         assert given.shape == (len(history),)
-        assert given.sum() + model.read(history).base()[item_index] == pytest.approx(scores[item_index], abs=1e-5)
+        assert given.sum() + model.read(history).base()[item_index] == pytest.approx(
+            scores[item_index], abs=1e-5
+        )
 
 
 def test_items_are_explained_together_by_their_weights(
