@@ -219,7 +219,8 @@ class FactorsReading:
         """r → A⁻¹ r, float32[factors] → float32[factors]."""
         seen, step = self.seen, self.step
         diagonal = np.float32(step.scale) * self.model.spectrum + np.float32(step.ridge)
-        if len(seen) >= len(diagonal):
+        # The larger system takes longer to factor, but each solution with it is a single call.
+        if 2 * len(seen) >= len(diagonal):
             system = np.asarray((seen.T * step.weight) @ seen, dtype=np.float32)
             system.flat[:: len(system) + 1] += diagonal
             return _solver(system)

@@ -88,7 +88,7 @@ class OwnActivity:
         """Places here and in `covered` (ascending, too) of the items that are in both, intp[m] each."""
         # Few are looked for among few: np.intersect1d takes several times as long.
         places = self.item_index.searchsorted(covered)
-        mine = np.flatnonzero(self.item_index.take(places, mode="clip") == covered)
+        mine = (self.item_index.take(places, mode="clip") == covered).nonzero()[0]
         return places[mine], mine
 
 

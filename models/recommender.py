@@ -161,7 +161,7 @@ def usable_history(
         When there is no such place.
     """
     confidence = history.confidence(weights)
-    places = np.flatnonzero(confidence > 0)
+    places = (confidence > 0).nonzero()[0]
     if len(places) == 0:
         raise EmptyHistory(f"none of the history's {len(history)} items has a confidence above 0")
     if history.item_index[-1] >= n_items or history.item_index[0] < 0:

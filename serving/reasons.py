@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,7 @@ from models.recommender import Reading
 _TINY = np.finfo(np.float64).tiny
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(NamedTuple):
     """One kind of activity with one item and its share of all that spoke for or against the promotion."""
 
     site_id: str
@@ -72,7 +72,7 @@ def explain(
         return Explanation([], by_signal)
     # Item by item, and by kind within an item: a stable sort leaves equal shares in the order of their ids.
     shares = (given / total).T.ravel()
-    order = np.argsort(-shares, kind="stable")[:max_carried]
+    order = (-shares).argsort(kind="stable")[:max_carried]
     found = []
     for one in order[shares[order] > 0.0].tolist():
         place, kind = divmod(one, len(KINDS))

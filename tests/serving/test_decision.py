@@ -28,10 +28,9 @@ def test_the_shortlist_decides_like_all_promotions_and_gives_way_where_too_few_m
     projection = counter.shelf.projection
     assert projection is not None
     (record,) = make_records(items, 1)
-    reading = counter.model.bundle.model.read(
-        history_vector(record.events, items, counter.model.bundle.weights, now=NOW)
-    )
-    few = projection.shortlist(reading, counter.model.bundle.weights, n=1)
+    bundle = counter.model.bundle
+    reading = bundle.model.read(history_vector(record.events, items, bundle.weights, now=NOW))
+    few = projection.shortlist(reading, bundle.weights, n=1)
     assert few is not None
     left_out = sorted(set(range(N_PROMOTIONS)) - set(np.asarray(few.places).tolist()))
     scores = reading.score(projection.within)
