@@ -309,7 +309,7 @@ def _make_events(items: ItemIds, random: np.random.Generator) -> Iterator[Event]
     ages = np.sort(random.integers(0, 180, size=_N_EVENTS))
     for age, item in zip(ages.tolist(), random.integers(len(items), size=_N_EVENTS).tolist(), strict=True):
         kind = KINDS[int(random.choice(len(KINDS), p=(0.7, 0.2, 0.1)))]
-        yield Event(*items.pair(item), kind, NOW - timedelta(days=age))
+        yield (*items.pair(item), kind, NOW - timedelta(days=age))
 
 
 def _decider(counter: Counter, records: Sequence[ConsumerRecord]) -> Callable[[int], Decision]:

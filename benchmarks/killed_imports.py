@@ -1,6 +1,5 @@
 """`tailor import activity`, killed at random moments and started again."""
 
-import os
 import subprocess
 import sys
 import time
@@ -12,11 +11,11 @@ import numpy as np
 
 from benchmarks.kills import kill_database, kill_family
 from benchmarks.numbered import FORMATS, Count, Numbers, compare, with_replays, write_file
+from benchmarks.stage import ROOT, environment
 from storage.database import Database, open_database
 from storage.schema import migrate
 from storage.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[1]
 _EVERY_RUBBISH = 97
 _EVERY_DATABASE_KILL = 3
 
@@ -151,13 +150,6 @@ def finish(process: "subprocess.Popen[bytes]", *, timeout_s: float | None = None
     _, problems = process.communicate(timeout=timeout_s)
     if process.returncode != 0:
         raise RuntimeError(f"{process.args!r} failed: {problems.decode(errors='replace')[-2000:]}")
-
-
-def environment(home: Path) -> dict[str, str]:
-    """Ours, with a home and no settings of others."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("TAILOR_")}
-    ours.pop("DATABASE_URL", None)
-    return {**ours, "TAILOR_HOME": str(home)}
 
 
 def _compare_quarantine(database: Database, files: Files) -> Count:

@@ -1,21 +1,19 @@
 """`tailor serve` under ingestion over several connections, killed at random moments and started again."""
 
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import numpy as np
 
-from benchmarks.killed_imports import ROOT, environment
 from benchmarks.kills import kill_database, kill_family
 from benchmarks.numbered import SITES, Count, Numbers, compare
 from benchmarks.senders import Ledger, sending
+from benchmarks.stage import server
 from storage.database import open_database
 from storage.settings import Settings
 from storage.subscribers import add_subscriber, issue_key
@@ -106,30 +104,9 @@ def killed_server(
     )
 
 
-@contextmanager
-def serving(home: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    """`tailor serve` in a process group of its own, and its URL; killed at the end if it still runs."""
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    with (home / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tailor", "serve", "--port", str(port)],
-            cwd=ROOT,
-            # Nobody moves an alias in MLflow here.
-            env={
-                **environment(home),
-                "BENTOML_HOME": str(home / "bentoml"),
-                "TAILOR_SERVING_WATCH_CHAMPION": "0",
-            },
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        _until_it_answers(process, url)
-        yield process, url
-    finally:
-        kill_family(process)
+def serving(home: Path) -> AbstractContextManager[tuple["subprocess.Popen[bytes]", str]]:
+    """`tailor serve`, as soon as it has its database."""
+    return server(home, is_ready=lambda answer: bool(answer.json()["database"]))
 
 
 def _kill(home: Path, process: "subprocess.Popen[bytes]", ledger: Ledger, *, victims: str) -> bool:
@@ -155,20 +132,6 @@ def _wait(ledger: Ledger, process: "subprocess.Popen[bytes]", *, n_batches: int 
         time.sleep(0.002)
 
 
-def _until_it_answers(process: "subprocess.Popen[bytes]", url: str) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"the server ended with exit code {process.returncode}; server.log says why")
-        try:
-            if httpx.get(f"{url}/v1/health", timeout=_PATIENCE_S).json()["database"]:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise RuntimeError(f"the server is not ready after {_PATIENCE_S:g} s; server.log says why")
-
-
 def _key(home: Path) -> str:
     with open_database(Settings(TAILOR_HOME=home)) as database, database.connection() as connection:
         add_subscriber(connection, "clicks", name="Clicks", sites=SITES, legal_basis="contract")
@@ -178,9 +141,3 @@ def _key(home: Path) -> str:
 def _compare(home: Path, expected: Numbers) -> Count:
     with open_database(Settings(TAILOR_HOME=home)) as database:
         return compare(database, expected)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

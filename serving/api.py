@@ -5,7 +5,6 @@ from http import HTTPStatus
 from typing import Any
 
 from litestar import Litestar, Request, Response, get, post
-from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -17,11 +16,14 @@ from litestar.plugins.problem_details import (
     ProblemDetailsPlugin,
 )
 from litestar.types import Message, Scope
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from serving.access import Caller, identify
 from serving.answer import Decision
 from serving.collect import ActivityAnswer, collect
 from serving.errors import STATUS, problem_of, status_of
+from serving.fast import WHAT_WENT_WRONG, FastDecisions
 from serving.health import Health, examine
 from serving.manage import MANAGEMENT
 from serving.privacy import PRIVACY
@@ -34,8 +36,12 @@ MAX_BODY_BYTES = 1_000_000
 
 
 @post("/decisions", status_code=200, tags=["decide"])
-async def decisions(data: DecisionRequest, runtime: Runtime, caller: Caller) -> Decision:
+async def decisions(
+    data: DecisionRequest, runtime: Runtime, caller: Caller, request: Request[Any, Any, State]
+) -> Decision:
     """Decide which promotion to show to a consumer on a site."""
+    if (error := request.scope.get(WHAT_WENT_WRONG)) is not None:
+        raise error  # type: ignore[misc]
     return await runtime.decide(caller, data)
 
 
@@ -68,8 +74,20 @@ def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
     return Response(request.app.openapi_schema.to_schema(), media_type="application/vnd.oai.openapi+json")
 
 
-def create_app(runtime: Runtime) -> Litestar:
+def create_app(runtime: Runtime) -> ASGIApp:
     """Make the app that is mounted under `/v1`; `runtime` is opened and closed by who mounts it."""
+    # The key is checked against the page's origin; browsers only have to be let through to that check.
+    return CORSMiddleware(
+        FastDecisions(create_api(runtime), runtime),  # type: ignore[arg-type]
+        allow_origins=["*"],
+        allow_methods=["*"],
+        allow_headers=["Authorization", "Content-Type"],
+        expose_headers=["Retry-After"],
+    )
+
+
+def create_api(runtime: Runtime) -> Litestar:
+    """Make the app that knows every route, describes them and refuses."""
 
     def caller(request: Request[Any, Any, State]) -> Caller:
         return identify(request.headers, runtime.view.catalogue)
@@ -78,7 +96,7 @@ def create_app(runtime: Runtime) -> Litestar:
         if message["type"] == "http.response.start":
             handler = scope.get("route_handler")
             route = min(handler.paths) if handler is not None and handler.paths else "unknown"
-            runtime.metrics.requests.labels(route, str(message["status"])).inc()
+            runtime.metrics.count_request(route, message["status"])
 
     def refuse(error: Exception) -> ProblemDetailsException:
         return _problem(error, retry_after_s=runtime.retry_after_s)
@@ -96,12 +114,6 @@ def create_app(runtime: Runtime) -> Litestar:
                 )
             )
         ],
-        # The key is checked against the page's origin; browsers only have to be let through to that check.
-        cors_config=CORSConfig(
-            allow_origins=["*"],
-            allow_headers=["Authorization", "Content-Type"],
-            expose_headers=["Retry-After"],
-        ),
         openapi_config=_describe(),
         request_max_body_size=MAX_BODY_BYTES,
         before_send=[count],
@@ -131,6 +143,9 @@ def _problem(error: Exception, *, retry_after_s: int) -> ProblemDetailsException
         return ProblemDetailsException(
             status_code=error.status_code, title=title, detail=_words(error), headers=error.headers
         )
+    if isinstance(error, UnicodeDecodeError):
+        detail = f"the body is not UTF-8 (byte {error.start}); send JSON in UTF-8"
+        return ProblemDetailsException(status_code=400, title="Bad Request", detail=detail)
     logger.error("unexpected error", exc_info=error)
     return ProblemDetailsException(
         status_code=500,

@@ -6,6 +6,9 @@ tries again.
 """
 
 import asyncio
+import dataclasses
+import functools
+import gc
 import logging
 import os
 import secrets
@@ -15,6 +18,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -160,8 +164,9 @@ class Runtime:
         own_site(caller, request.site_id, view.catalogue)
         if request.n > self.limits.max_promotions:
             raise RequestRefused(f"n is {request.n}; ask for at most {self.limits.max_promotions} promotions")
-        with self.metrics.timed("read"):
-            record = await self._read(request, view)
+        started = perf_counter()
+        record = await self._read(request, view)
+        read = perf_counter()
         ask = Ask(
             site_id=request.site_id,
             placement=request.placement,
@@ -173,12 +178,14 @@ class Runtime:
             ),
             max_reasons=self.limits.max_reasons,
         )
-        with self.metrics.timed("decide"):
-            decision = decide(
-                ask, record, shelf=view.shelf(request.site_id), model=view.model, signer=view.signer
-            )
+        decision = decide(
+            ask, record, shelf=view.shelf(request.site_id), model=view.model, signer=view.signer
+        )
+        if self.metrics.sampled():
+            self.metrics.took("read", read - started)
+            self.metrics.took("decide", perf_counter() - read)
         version = "none" if decision.model is None else decision.model.version
-        self.metrics.decisions.labels(decision.strategy, version).inc()
+        self.metrics.count_decision(decision.strategy, version)
         return decision
 
     async def _read(self, request: DecisionRequest, view: View) -> ConsumerRecord:
@@ -186,14 +193,7 @@ class Runtime:
         if reader is None:
             raise NotReady(self._why_not)
         limit = 1 if view.model is None else view.model.bundle.weights.max_events_per_consumer
-        timeout_s = self.limits.read_timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await reader.read_consumer(request.who, site_id=request.site_id, limit=limit)
-        except TimeoutError as error:
-            raise DatabaseUnavailable(
-                f"the database did not answer within {timeout_s:g} s; try again"
-            ) from error
+        return await reader.read_consumer(request.who, site_id=request.site_id, limit=limit)
 
     async def _follow(self) -> None:
         """Keep the view as fresh as the database is; whatever happens there, try again."""
@@ -257,10 +257,24 @@ class Runtime:
             await asyncio.sleep(_SETTLE_S)
 
     async def _refresh(self) -> None:
-        """Read the catalogue and the champion log, and swap the view; the work is done in a thread."""
-        state = await self.run(read_state, timeout_s=_REFRESH_TIMEOUT_S)
+        """Read the catalogue and the champion log if they changed, and swap the view."""
+        # A champion that was refused may have become whole meanwhile, on disk.
+        known = None if self._view is None or self._view.model_problem else self._view.stamp
+        looked_at = datetime.now(UTC)
+        state = await self.run(functools.partial(read_state, known=known), timeout_s=_REFRESH_TIMEOUT_S)
+        if state is None and self._view is not None:
+            catalogue = dataclasses.replace(self._view.catalogue, read_at=looked_at)
+            self._view = dataclasses.replace(self._view, catalogue=catalogue)
+            self.metrics.catalogue_read.set(looked_at.timestamp())
+            return
+        if state is None:
+            return
         view = await asyncio.to_thread(self._next_view, state)
         self._view = view
+        # Long-lived from now on: the collector need not walk over every promotion again and again. What the
+        # last view leaves is given free by counting references, cycles of it at the next unfreezing.
+        gc.unfreeze()
+        gc.freeze()
         self.metrics.catalogue_read.set(view.catalogue.read_at.timestamp())
 
     def _next_view(self, state: State) -> View:
@@ -272,7 +286,7 @@ class Runtime:
         elif model is None or (model.info.version, model.info.digest) != (entry.version, entry.digest):
             model, problem = self._take_over(entry, model)
         signer = TokenSigner(state.secrets, lifetime=timedelta(days=self.limits.token_days))
-        return make_view(state.catalogue, model, signer=signer, model_problem=problem)
+        return make_view(state, model, signer=signer, model_problem=problem)
 
     def _take_over(self, entry: Champion, running: LiveModel | None) -> tuple[LiveModel | None, str | None]:
         settings = self._settings

@@ -9,7 +9,7 @@ from serving.errors import NotASubscriber
 from serving.live_model import LiveModel
 from serving.shelf import Shelf, make_shelves
 from serving.token import TokenSigner
-from storage.catalogue import read_catalogue
+from storage.catalogue import Stamp, catalogue_stamp, read_catalogue
 from storage.champions import Champion, current_champion
 from storage.database import Connection
 from storage.signing import signing_keys
@@ -22,13 +22,15 @@ class State:
     catalogue: Catalogue
     champion: Champion | None
     secrets: tuple[bytes, ...]
+    stamp: Stamp
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class View:
     """One consistent state: the catalogue, the champion, the two put together, and the signer.
 
-    `model_problem` tells why the newest champion does not serve, if it was refused.
+    `model_problem` tells why the newest champion does not serve, if it was refused; `stamp` what the database
+    looked like.
     """
 
     catalogue: Catalogue
@@ -36,6 +38,7 @@ class View:
     shelves: Mapping[str, Shelf]
     signer: TokenSigner
     model_problem: str | None
+    stamp: Stamp
 
     def shelf(self, site_id: str) -> Shelf:
         """Return the shelf of a subscriber's site."""
@@ -46,18 +49,22 @@ class View:
 
 
 def make_view(
-    catalogue: Catalogue, model: LiveModel | None, *, signer: TokenSigner, model_problem: str | None = None
+    state: State, model: LiveModel | None, *, signer: TokenSigner, model_problem: str | None = None
 ) -> View:
     """Put a catalogue and a champion together."""
-    return View(catalogue, model, make_shelves(catalogue, model), signer, model_problem)
+    shelves = make_shelves(state.catalogue, model)
+    return View(state.catalogue, model, shelves, signer, model_problem, state.stamp)
 
 
-def read_state(connection: Connection) -> State:
-    """Read what a view is made of."""
+def read_state(connection: Connection, *, known: Stamp | None = None) -> State | None:
+    """Read what a view is made of; None when nothing has changed since `known`."""
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    now = datetime.now(UTC)
+    now, stamp = datetime.now(UTC), catalogue_stamp(connection)
+    if stamp == known:
+        return None
     return State(
         catalogue=make_catalogue(read_catalogue(connection, now=now), read_at=now),
         champion=current_champion(connection),
         secrets=tuple(signing_keys(connection)),
+        stamp=stamp,
     )

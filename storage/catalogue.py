@@ -90,6 +90,33 @@ ORDER BY 1, 2, 3
 _ITEMS = "SELECT site_id, item_id, title, category, image_url, url FROM item ORDER BY site_id, item_id"
 
 
+Stamp = tuple[int, ...]
+
+_STAMPED = (
+    "subscriber",
+    "site",
+    "api_key",
+    "item",
+    "promotion",
+    "promotion_site",
+    "promotion_item",
+    "promotion_category",
+    "champion_log",
+    "signing_key",
+)
+
+# Which transaction wrote a row, summed: an insertion, a change or a deletion moves the sum or the count.
+_STAMP = " UNION ALL ".join(
+    f"SELECT count(*), coalesce(sum(xmin::text::bigint), 0)::bigint FROM {table}"  # noqa: S608 - constants
+    for table in _STAMPED
+)
+
+
+def catalogue_stamp(connection: Connection) -> Stamp:
+    """What differs after any change of what serving keeps in memory; a fraction of the work of reading it."""
+    return tuple(number for row in connection.execute(_STAMP) for number in row)
+
+
 def read_catalogue(connection: Connection, *, now: datetime) -> CatalogueRows:
     """Read what may be shown at `now` or later, all of it as of one moment."""
     if connection.info.transaction_status == TransactionStatus.IDLE:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 
@@ -35,13 +35,8 @@ UNAVAILABLE = (
 logger = logging.getLogger(__name__)
 
 
-class Event(NamedTuple):
-    """One activity of a consumer, as a model sees it."""
-
-    site_id: str
-    item_id: str
-    kind: str
-    occurred_at: datetime | None
+Event = tuple[str, str, str, datetime | None]
+"""One activity of a consumer, as a model sees it: site id, item id, kind, when it occurred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +107,6 @@ class ConsumerReader:
             min_size=0,
             max_size=max_size,
             timeout=CONNECT_TIMEOUT_S,
-            command_timeout=timeout_s,
             # Nothing here changes the session, and the usual clean-up is a round trip of its own.
             reset=_leave_as_is,
             # Planning costs more than reading, and the plan is the same for everybody.
@@ -151,7 +145,7 @@ class ConsumerReader:
         fallback = derived_consumer_id(namespace, identifier)
         rows = await self._fetch(_READ, namespace, identifier, fallback, site_id, limit)
         owner, audiences, *columns = rows[0]
-        events = () if columns[0] is None else tuple(map(Event, *columns))
+        events = () if columns[0] is None else tuple(zip(*columns, strict=True))
         return ConsumerRecord(owner, events, frozenset(audiences))
 
     async def ping(self) -> None:
@@ -185,11 +179,17 @@ class ConsumerReader:
         if self._pool is None:
             raise DatabaseUnavailable("the reader is not open")
         try:
-            try:
-                return await self._fetch_once(query, *arguments)
-            except STALE:
-                # A pooled connection may have died with the server it led to; reading twice does no harm.
-                return await self._fetch_once(query, *arguments)
+            # One timer for waiting and reading: asyncpg's own start a task each.
+            async with asyncio.timeout(self._timeout_s):
+                try:
+                    return await self._fetch_once(query, *arguments)
+                except STALE:
+                    # A pooled connection may have died with the server it led to; twice does no harm.
+                    return await self._fetch_once(query, *arguments)
+        except TimeoutError as error:
+            raise DatabaseUnavailable(
+                f"the database did not answer within {self._timeout_s:g} s; try again"
+            ) from error
         except UNAVAILABLE as error:
             where = without_password(self._url)
             raise DatabaseUnavailable(f"the database {where} is unavailable: {error!r}") from error
@@ -197,7 +197,7 @@ class ConsumerReader:
             raise SchemaMissing from error
 
     async def _fetch_once(self, query: str, *arguments: object) -> list[Any]:
-        async with self._pool.acquire(timeout=self._timeout_s) as connection:
+        async with self._pool.acquire() as connection:
             rows: list[Any] = await connection.fetch(query, *arguments)
             return rows
 

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 import tailor
-from serving.api import create_app
+from serving.api import create_api
 from serving.runtime import Runtime
 from serving.settings import PREFIX, ServingSettings
 from storage.settings import Settings
@@ -79,7 +79,7 @@ def test_the_reference_names_no_setting_that_is_not_there() -> None:
 
 
 def test_every_http_call_is_in_the_reference() -> None:
-    paths = create_app(Runtime()).openapi_schema.to_schema()["paths"]
+    paths = create_api(Runtime()).openapi_schema.to_schema()["paths"]
     calls = {
         f"{method.upper()} /v1{path}"
         for path, methods in paths.items()

@@ -10,7 +10,7 @@ from storage.consumers import link_identifier
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, SchemaMissing
 from storage.events import derived_consumer_id
-from storage.reader import ConsumerReader, ConsumerRecord, Event
+from storage.reader import ConsumerReader, ConsumerRecord
 from storage.schema import migrate
 
 
@@ -47,8 +47,8 @@ def test_events_come_newest_first_and_those_without_a_time_last(database_url, st
         {"event_id": "c", "item_id": "new", "occurred_at": "2026-02-01T00:00:00Z", "kind": "purchase"},
     )
     record = read(database_url, "ann")
-    assert [event.item_id for event in record.events] == ["new", "old", "timeless"]
-    assert record.events[0] == Event("books", "new", "purchase", datetime(2026, 2, 1, tzinfo=UTC))
+    assert [event[1] for event in record.events] == ["new", "old", "timeless"]
+    assert record.events[0] == ("books", "new", "purchase", datetime(2026, 2, 1, tzinfo=UTC))
 
 
 def test_at_most_limit_events_the_newest_over_all_identifiers(database_url, store, database):
@@ -70,7 +70,7 @@ def test_at_most_limit_events_the_newest_over_all_identifiers(database_url, stor
     for consumer in ("ann", ("site:books", "v")):
         record = read(database_url, consumer, limit=3)
         assert record.consumer_id == "ann"
-        assert [event.item_id for event in record.events] == ["v5", "n5", "v4"]
+        assert [event[1] for event in record.events] == ["v5", "n5", "v4"]
 
 
 def test_consent_decides_what_may_be_used_where(database_url, store):
@@ -79,8 +79,8 @@ def test_consent_decides_what_may_be_used_where(database_url, store):
         {"event_id": "2", "item_id": "across", "consent": ["cross_site"]},
         {"event_id": "3", "item_id": "both"},
     )
-    assert {event.item_id for event in read(database_url, "ann", site_id="books").events} == {"here", "both"}
-    assert {event.item_id for event in read(database_url, "ann", site_id="music").events} == {
+    assert {event[1] for event in read(database_url, "ann", site_id="books").events} == {"here", "both"}
+    assert {event[1] for event in read(database_url, "ann", site_id="music").events} == {
         "across",
         "both",
     }

@@ -1,0 +1,116 @@
+"""Load from outside, by h2load (Debian: nghttp2-client; macOS: nghttp2). Not a benchmark itself."""
+
+import asyncio
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+_DONE = re.compile(r"finished in [\d.]+m?s, ([\d.]+) req/s")
+_LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
+_CODES = re.compile(r"status codes: (\d+) 2xx")
+_GRACE_S = 60.0
+
+
+class NoGenerator(RuntimeError):
+    """h2load is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "h2load is not installed; it comes with nghttp2 (Debian: apt install nghttp2-client)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What came of it: answers a second, and of each answer the milliseconds, float64[n]."""
+
+    per_second: float
+    milliseconds: np.ndarray
+
+    def percentile(self, q: float) -> float:
+        """Milliseconds that q of 100 answers took at most."""
+        return float(np.percentile(self.milliseconds, q))
+
+
+def post(url: str, body: bytes, *, headers: Mapping[str, str], connections: int, seconds: float) -> Load:
+    """POST the same body over kept connections, on each again as soon as there is an answer.
+
+    Raises
+    ------
+    NoGenerator, or RuntimeError when a single answer was not a 2xx.
+    """
+    h2load = shutil.which("h2load")
+    if h2load is None:
+        raise NoGenerator
+    with tempfile.TemporaryDirectory() as folder:
+        data, log = Path(folder) / "body", Path(folder) / "log"
+        data.write_bytes(body)
+        command = [h2load, "--h1", f"-c{connections}", f"-d{data}", f"--log-file={log}"]
+        command += [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+        command += [f"-D{max(1, round(seconds))}", url]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + _GRACE_S)
+        answers = np.loadtxt(log, usecols=(1, 2), ndmin=2)
+    rate, codes = _DONE.search(done.stdout), _CODES.search(done.stdout)
+    if rate is None or codes is None:
+        raise RuntimeError(f"h2load says something unknown: {done.stdout}")
+    if int(codes[1]) != len(answers) or not len(answers):
+        raise RuntimeError(f"not every answer of {url} was a success: {codes[0]} of {len(answers)}")
+    return Load(float(rate[1]), answers[:, 1] / 1000)
+
+
+def post_at_rate(
+    url: str, body: bytes, *, headers: Mapping[str, str], per_second: float, seconds: float
+) -> Load:
+    """POST the same body at random moments, so many a second whatever the answers take (open loop).
+
+    An answer's time is counted from when it was due to be asked for. h2load's `--rps` is not this: all of its
+    connections ask in the same moments.
+
+    Raises
+    ------
+    RuntimeError when a single answer was not a 200.
+    """
+    return asyncio.run(_post_at_rate(url, body, headers=headers, per_second=per_second, seconds=seconds))
+
+
+async def _post_at_rate(
+    url: str, body: bytes, *, headers: Mapping[str, str], per_second: float, seconds: float
+) -> Load:
+    parts = urlsplit(url)
+    head = {"Host": parts.netloc, "Content-Length": str(len(body)), **headers}
+    lines = [f"POST {parts.path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
+    question = "\r\n".join([*lines, "", ""]).encode() + body
+    gaps = np.random.default_rng(0).exponential(1 / per_second, size=max(1, round(per_second * seconds)))
+    free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    milliseconds: list[float] = []
+
+    async def ask(due: float) -> None:
+        reader, writer = (
+            free.pop() if free else await asyncio.open_connection(parts.hostname, parts.port or 80)
+        )
+        writer.write(question)
+        status = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(status)
+        if not status.startswith(b"HTTP/1.1 200 ") or length is None:
+            raise RuntimeError(f"{url} answered {status.decode()}")
+        await reader.readexactly(int(length[1]))
+        milliseconds.append(1000 * (time.perf_counter() - due))
+        free.append((reader, writer))
+
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        for due in (started + gaps.cumsum()).tolist():
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            tasks.create_task(ask(due))
+    per_second = len(milliseconds) / (time.perf_counter() - started)
+    for _, writer in free:
+        writer.close()
+    return Load(per_second, np.array(milliseconds))
