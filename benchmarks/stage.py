@@ -18,7 +18,7 @@ from benchmarks.decision import make_items
 from benchmarks.kills import kill_family
 from features.ids import ItemIds
 from features.weights import KINDS
-from models.bundle import write_bundle
+from models.bundle import read_bundle, write_bundle
 from models.pooling import Pooling
 from models.popularity import FittedPopularity
 from models.recommender import FittedRecommender
@@ -82,7 +82,20 @@ def promote(stage: Stage, model: FittedRecommender, *, version: str) -> None:
     digest = write_bundle(
         place, model, popularity=FittedPopularity(model.items, model.weights, prior), pooling=Pooling()
     )
-    champion = Champion(version=version, model_kind=model.kind, digest=digest, location=str(place))
+    _record(stage, Champion(version=version, model_kind=model.kind, digest=digest, location=str(place)))
+
+
+def repromote(stage: Stage, *, version: str) -> None:
+    """Make a version champion again whose bundle is there already."""
+    place = stage.home / "bundles" / f"version-{version}"
+    bundle = read_bundle(place)
+    _record(
+        stage,
+        Champion(version=version, model_kind=bundle.model.kind, digest=bundle.digest, location=str(place)),
+    )
+
+
+def _record(stage: Stage, champion: Champion) -> None:
     with stage.database() as database, database.connection() as connection:
         record_champion(connection, champion, action="promote", actor="benchmark")
 

@@ -22,8 +22,8 @@ from starlette.types import ASGIApp
 from serving.access import Caller, identify
 from serving.answer import Decision
 from serving.collect import ActivityAnswer, collect
-from serving.errors import STATUS, problem_of, status_of
-from serving.fast import WHAT_WENT_WRONG, FastDecisions
+from serving.errors import STATUS, headers_of, problem_of, status_of
+from serving.fast import FastDecisions
 from serving.health import Health, examine
 from serving.manage import MANAGEMENT
 from serving.privacy import PRIVACY
@@ -36,12 +36,8 @@ MAX_BODY_BYTES = 1_000_000
 
 
 @post("/decisions", status_code=200, tags=["decide"])
-async def decisions(
-    data: DecisionRequest, runtime: Runtime, caller: Caller, request: Request[Any, Any, State]
-) -> Decision:
+async def decisions(data: DecisionRequest, runtime: Runtime, caller: Caller) -> Decision:
     """Decide which promotion to show to a consumer on a site."""
-    if (error := request.scope.get(WHAT_WENT_WRONG)) is not None:
-        raise error  # type: ignore[misc]
     return await runtime.decide(caller, data)
 
 
@@ -128,15 +124,12 @@ def _problem(error: Exception, *, retry_after_s: int) -> ProblemDetailsException
         logger.error("a fault of ours", exc_info=error)
     if status is not None:
         document = problem_of(error, status=status)
-        headers = {"Retry-After": str(retry_after_s)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-        if status == HTTPStatus.UNAUTHORIZED:
-            headers = {"WWW-Authenticate": "Bearer"}
         return ProblemDetailsException(
             status_code=status,
             type_=document["type"],
             title=document["title"],
             detail=document["detail"],
-            headers=headers,
+            headers=headers_of(status, retry_after_s=retry_after_s),
         )
     if isinstance(error, HTTPException):
         title = HTTPStatus(error.status_code).phrase

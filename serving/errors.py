@@ -12,6 +12,7 @@ ServingError
 ├── NotFound              404  nothing with this name among what the key may see
 ├── TooLarge              413  more than one call may carry
 ├── TokenRefused          400  a decision token that is not ours or has expired
+├── Busy                  503  as much is under way as one worker can do in time
 └── NotReady              503  the service has not read its catalogue yet, or lost its database
 """
 
@@ -74,6 +75,10 @@ class TokenRefused(ServingError):
     """A decision token was altered, is not ours, or has expired."""
 
 
+class Busy(ServingError):
+    """As much is under way as can be done in time: better turned away at once than late."""
+
+
 class NotReady(ServingError):
     """The service runs, but cannot answer now."""
 
@@ -87,6 +92,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = MappingProxyType(
         NotFound: HTTPStatus.NOT_FOUND,
         TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         TokenRefused: HTTPStatus.BAD_REQUEST,
+        Busy: HTTPStatus.SERVICE_UNAVAILABLE,
         NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
         # Storage.
         storage.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -117,3 +123,12 @@ def problem_of(error: BaseException, *, status: HTTPStatus) -> dict[str, Any]:
         "status": int(status),
         "detail": str(error),
     }
+
+
+def headers_of(status: HTTPStatus, *, retry_after_s: int) -> dict[str, str]:
+    """Return the headers that go with a problem document."""
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return {"Retry-After": str(retry_after_s)}
+    if status == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": "Bearer"}
+    return {}

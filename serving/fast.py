@@ -1,18 +1,19 @@
 """`POST /v1/decisions` past everything that other calls go through, which takes longer than to decide.
 
-Whatever is not a plain success is left to the app behind, with what was read and what went wrong: only that
-app knows how to refuse.
+Calls that are no decisions, and bodies that cannot be read, are left to the app behind.
 """
+
+from http import HTTPStatus
 
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.access import identify
+from serving.errors import headers_of, problem_of, status_of
 from serving.requests import DecisionRequest
 from serving.runtime import Runtime
 
 ROUTE = "/decisions"
-WHAT_WENT_WRONG = "tailor.went_wrong"
 
 _MAX_BODY_BYTES = 10_000
 _HEADERS = (b"authorization", b"origin")
@@ -37,20 +38,26 @@ class FastDecisions:
         if first["type"] != "http.request" or first.get("more_body") or len(body) > _MAX_BODY_BYTES:
             await self._app(scope, _again(first, receive), send)
             return
+        headers = {
+            name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _HEADERS
+        }
+        told = {"content-type": "application/json"}
         try:
-            headers = {name.decode(): value.decode() for name, value in scope["headers"] if name in _HEADERS}
             caller = identify(headers, self._runtime.view.catalogue)
             decision = await self._runtime.decide(caller, self._read(body))
+            status, answer = HTTPStatus.OK, self._write(decision)
         except Exception as error:
-            if not isinstance(error, msgspec.MsgspecError | UnicodeError):
-                scope[WHAT_WENT_WRONG] = error
-            await self._app(scope, _again(first, receive), send)
-            return
-        answer = self._write(decision)
-        self._runtime.metrics.count_request(ROUTE, 200)
-        length = str(len(answer)).encode()
-        told = [(b"content-type", b"application/json"), (b"content-length", length)]
-        await send({"type": "http.response.start", "status": 200, "headers": told})
+            refused = status_of(error)
+            if refused is None or refused == HTTPStatus.INTERNAL_SERVER_ERROR:
+                await self._app(scope, _again(first, receive), send)
+                return
+            status, answer = refused, self._write(problem_of(error, status=refused))
+            told = {"content-type": "application/problem+json"}
+            told |= headers_of(refused, retry_after_s=self._runtime.retry_after_s)
+        self._runtime.metrics.count_request(ROUTE, status)
+        told["content-length"] = str(len(answer))
+        raw = [(name.lower().encode(), value.encode()) for name, value in told.items()]
+        await send({"type": "http.response.start", "status": int(status), "headers": raw})
         await send({"type": "http.response.body", "body": answer})
 
 

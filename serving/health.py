@@ -33,7 +33,7 @@ async def examine(runtime: Runtime) -> Health:
     reasons: list[str] = []
     database = True
     try:
-        await runtime.run(lambda connection: connection.execute("SELECT 1"))
+        await runtime.run_own(lambda connection: connection.execute("SELECT 1"))
     except (StorageError, ServingError) as error:
         database = False
         reasons.append(str(error))

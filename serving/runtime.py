@@ -31,6 +31,7 @@ from serving.errors import NotReady, RequestRefused
 from serving.live_model import LiveModel, load_champion
 from serving.metrics import ServingMetrics
 from serving.requests import DecisionRequest
+from serving.room import Room
 from serving.settings import ServingSettings, read_serving_settings
 from serving.token import TokenSigner
 from serving.view import State, View, make_view, read_state
@@ -66,6 +67,7 @@ class Runtime:
         self._view: View | None = None
         self._why_not = "the service is starting"
         self._refused: str | None = None
+        self._decisions, self._calls = Room("decisions", 0), Room("calls", 0)
 
     @cached_property
     def metrics(self) -> ServingMetrics:
@@ -84,6 +86,8 @@ class Runtime:
         threadpool_limits(1, user_api="blas")
         self._settings = read_settings(environ)
         self._limits = read_serving_settings(environ)
+        self._decisions = Room("decisions", self._limits.max_in_flight)
+        self._calls = Room("calls", self._limits.max_in_flight)
         self._threads = ThreadPoolExecutor(self._limits.write_connections + 1, thread_name_prefix="tailor-db")
         self._tasks.append(asyncio.create_task(self._follow(), name="follow the database"))
         with suppress(TimeoutError):
@@ -132,13 +136,21 @@ class Runtime:
         """Whether decisions can be made at all."""
         return self._view is not None
 
-    async def run(self, work: Callable[[Connection], Result], *, timeout_s: float | None = None) -> Result:
-        """Do something with the database in one transaction, in a thread; returns after the commit.
+    async def run(self, work: Callable[[Connection], Result]) -> Result:
+        """Do what a call asks of the database in one transaction, in a thread; returns after the commit.
 
         Raises
         ------
+        Busy : too many calls wait for that already.
         NotReady, DatabaseUnavailable : there is no database now, or it did not answer in time.
         """
+        with self._calls:
+            return await self.run_own(work)
+
+    async def run_own(
+        self, work: Callable[[Connection], Result], *, timeout_s: float | None = None
+    ) -> Result:
+        """The same for what the service itself needs, which is never turned away."""
         database, threads = self._database, self._threads
         if database is None or threads is None:
             raise NotReady(self._why_not)
@@ -164,9 +176,10 @@ class Runtime:
         own_site(caller, request.site_id, view.catalogue)
         if request.n > self.limits.max_promotions:
             raise RequestRefused(f"n is {request.n}; ask for at most {self.limits.max_promotions} promotions")
-        started = perf_counter()
-        record = await self._read(request, view)
-        read = perf_counter()
+        with self._decisions:
+            started = perf_counter()
+            record = await self._read(request, view)
+            read = perf_counter()
         ask = Ask(
             site_id=request.site_id,
             placement=request.placement,
@@ -261,7 +274,7 @@ class Runtime:
         # A champion that was refused may have become whole meanwhile, on disk.
         known = None if self._view is None or self._view.model_problem else self._view.stamp
         looked_at = datetime.now(UTC)
-        state = await self.run(functools.partial(read_state, known=known), timeout_s=_REFRESH_TIMEOUT_S)
+        state = await self.run_own(functools.partial(read_state, known=known), timeout_s=_REFRESH_TIMEOUT_S)
         if state is None and self._view is not None:
             catalogue = dataclasses.replace(self._view.catalogue, read_at=looked_at)
             self._view = dataclasses.replace(self._view, catalogue=catalogue)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from serving.access import identify
 from serving.api import create_app
-from serving.errors import problem_of, status_of
+from serving.errors import headers_of, problem_of, status_of
 from serving.requests import DecisionRequest, read_request
 from serving.runtime import Runtime
 
@@ -112,8 +112,8 @@ async def end_with_parent(look_s: float = 1.0) -> None:
 def _refusal(ctx: bentoml.Context, error: Exception, status: HTTPStatus) -> Response:
     # BentoML would hide the text of a 401 or 403 and of every 5xx; a response of our own keeps it.
     ctx.response.status_code = int(status)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        ctx.response.headers["Retry-After"] = str(RUNTIME.retry_after_s)
+    for name, value in headers_of(status, retry_after_s=RUNTIME.retry_after_s).items():
+        ctx.response.headers[name] = value
     return Response(
         msgspec.json.encode(problem_of(error, status=status)), media_type="application/problem+json"
     )

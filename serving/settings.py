@@ -19,6 +19,9 @@ class ServingSettings(BaseModel):
     write_connections: int = Field(
         4, ge=1, description="database connections that activity is written through"
     )
+    max_in_flight: int = Field(
+        64, ge=1, description="decisions, and as many other calls, under way at once in a worker; then 503"
+    )
     retry_after_s: int = Field(2, ge=1, description="what Retry-After says while the service cannot answer")
     refresh_s: float = Field(
         10.0, gt=0, description="re-read of the catalogue and the champion log, missed notes or not"
