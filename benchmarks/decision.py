@@ -262,7 +262,6 @@ def _make_catalogue(n_promotions: int) -> Catalogue:
             pair_index=np.arange(n_promotions, dtype=np.int32),
         ),
         items={},
-        read_at=NOW,
     )
 
 

@@ -1,8 +1,8 @@
-"""Is what was acknowledged used by the next decision? `python -m benchmarks.freshness [--events N] [--json FILE]`.
+"""Does the next decision use what was acknowledged? `python -m benchmarks.freshness [--events N] [--json F]`.
 
-Two workers of the real server. Again and again an event of somebody new is sent, and as soon as it is acknowledged a
-decision for them is asked for over another connection, which may lead to the other worker. It is fresh when the
-decision is tailored and names the event among its reasons.
+Two workers of the real server. Again and again an event of somebody new is sent, and as soon as it is
+acknowledged a decision for them is asked for over another connection, which may lead to the other worker. It
+is fresh when the decision is tailored and names the event among its reasons.
 """
 
 import argparse

@@ -1,7 +1,8 @@
-"""Does a server's memory grow with the consumers? `python -m benchmarks.memory [--consumers N] [--json FILE]`.
+"""Does a server's memory grow with the consumers? `python -m benchmarks.memory [--consumers N] [--json F]`.
 
-The real server with 10,000 consumers in its database, and again with a million; in both it answers the same number
-of decisions, each for another consumer. Its own processes are counted (proportional set size), not PostgreSQL's.
+The real server with 10,000 consumers in its database, and again with a million; in both it answers the same
+number of decisions, each for another consumer. Its own processes are counted (proportional set size), not
+PostgreSQL's.
 """
 
 import argparse
@@ -59,16 +60,18 @@ def add_consumers(stage: Stage, first: int, end: int) -> None:
         made = {"first": first, "last": end - 1, "items": len(stage.items) // 2, "each": _EVENTS_EACH}
         connection.execute(
             "INSERT INTO identifier (namespace, identifier, consumer_id)"
-            " SELECT 'network', 'many-' || n, 'many-' || n FROM generate_series(%(first)s, %(last)s) n",
+            " SELECT 'network', 'many-' || n, 'many-' || n"
+            " FROM generate_series(%(first)s::int, %(last)s::int) n",
             made,
         )
         connection.execute(
             "INSERT INTO activity (namespace, identifier, site_id, event_id, kind, item_id, occurred_at,"
             " same_site, cross_site, source_id)"
             " SELECT 'network', 'many-' || n, 'shop-0', n || '-' || e, 'page_view',"
-            " 'item-' || lpad(((n * 7919 + e * 104729) %% %(items)s)::text, 8, '0'),"
+            " 'item-' || lpad(((n::bigint * 7919 + e * 104729) %% %(items)s)::text, 8, '0'),"
             " now() - make_interval(days => (n + e) %% 90), true, true, 'http:shops'"
-            " FROM generate_series(%(first)s, %(last)s) n, generate_series(1, %(each)s) e",
+            " FROM generate_series(%(first)s::int, %(last)s::int) n,"
+            " generate_series(1, %(each)s::int) e",
             made,
         )
 

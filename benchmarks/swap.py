@@ -1,7 +1,7 @@
 """Changing the champion under load: `python -m benchmarks.swap [--swaps N] [--json FILE]`; needs h2load.
 
-Decisions are asked for over four connections all the time; first while nothing changes, then while another version
-becomes champion again and again. Every answer must be a success; the slowest hundredth is compared.
+Decisions are asked for over four connections all the time; first while nothing changes, then while another
+version becomes champion again and again. Every answer must be a success; the slowest hundredth is compared.
 """
 
 import argparse

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from types import MappingProxyType
 
 import numpy as np
@@ -51,7 +50,6 @@ class Catalogue:
     rows_of: Mapping[str, NDArray[np.intp]]
     coverage: Coverage
     items: Mapping[tuple[str, str], FeaturedItem]
-    read_at: datetime
 
     def owns(self, subscriber_id: str, site_id: str) -> bool:
         """Whether a site belongs to a subscriber."""
@@ -59,7 +57,7 @@ class Catalogue:
         return site is not None and site.subscriber_id == subscriber_id
 
 
-def make_catalogue(rows: CatalogueRows, *, read_at: datetime) -> Catalogue:
+def make_catalogue(rows: CatalogueRows) -> Catalogue:
     """Arrange one reading of the database for looking things up."""
     row_of = {promotion.promotion_id: row for row, promotion in enumerate(rows.promotions)}
     by_site: dict[str, list[int]] = {
@@ -78,7 +76,6 @@ def make_catalogue(rows: CatalogueRows, *, read_at: datetime) -> Catalogue:
         ),
         coverage=_arrange(rows.coverage, row_of),
         items=MappingProxyType({(item[0], item[1]): FeaturedItem(*item) for item in rows.items}),
-        read_at=read_at,
     )
 
 

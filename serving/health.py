@@ -47,7 +47,7 @@ async def examine(runtime: Runtime) -> Health:
     elif view.model is None:
         reasons.append("no model serves yet: `tailor train`, then `tailor promote`")
     catalogue = CatalogueHealth(
-        age_s=round((datetime.now(UTC) - view.catalogue.read_at).total_seconds(), 3),
+        age_s=round((datetime.now(UTC) - view.state.read_at).total_seconds(), 3),
         sites=len(view.catalogue.sites),
         promotions=len(view.catalogue.promotions),
     )

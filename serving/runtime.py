@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -50,6 +51,7 @@ Result = TypeVar("Result")
 # A large catalogue takes its time, and nobody waits for it.
 _REFRESH_TIMEOUT_S = 60.0
 _SETTLE_S = 0.05
+_SWITCH_S = 0.0001
 
 
 class Runtime:
@@ -84,6 +86,8 @@ class Runtime:
         """Follow the database; returns after the first try, at most `patience_s` later, well or not."""
         # A decision's products are small: handing them to threads takes longer than computing them.
         threadpool_limits(1, user_api="blas")
+        # While a thread makes the next view, each request would wait 5 ms several times for its turn.
+        sys.setswitchinterval(_SWITCH_S)
         self._settings = read_settings(environ)
         self._limits = read_serving_settings(environ)
         self._decisions = Room("decisions", self._limits.max_in_flight)
@@ -270,25 +274,19 @@ class Runtime:
             await asyncio.sleep(_SETTLE_S)
 
     async def _refresh(self) -> None:
-        """Read the catalogue and the champion log if they changed, and swap the view."""
-        # A champion that was refused may have become whole meanwhile, on disk.
-        known = None if self._view is None or self._view.model_problem else self._view.stamp
-        looked_at = datetime.now(UTC)
+        """Look at the database, and swap the view if it has changed; the work is done in a thread."""
+        before = self._view
+        known = None if before is None else before.state
         state = await self.run_own(functools.partial(read_state, known=known), timeout_s=_REFRESH_TIMEOUT_S)
-        if state is None and self._view is not None:
-            catalogue = dataclasses.replace(self._view.catalogue, read_at=looked_at)
-            self._view = dataclasses.replace(self._view, catalogue=catalogue)
-            self.metrics.catalogue_read.set(looked_at.timestamp())
-            return
-        if state is None:
-            return
-        view = await asyncio.to_thread(self._next_view, state)
-        self._view = view
-        # Long-lived from now on: the collector need not walk over every promotion again and again. What the
-        # last view leaves is given free by counting references, cycles of it at the next unfreezing.
-        gc.unfreeze()
-        gc.freeze()
-        self.metrics.catalogue_read.set(view.catalogue.read_at.timestamp())
+        # A champion that was refused may have become whole meanwhile, on disk.
+        if before is not None and before.model_problem is None and state.same_as(before.state):
+            self._view = dataclasses.replace(before, state=state)
+        else:
+            self._view = await asyncio.to_thread(self._next_view, state)
+            # Long-lived from now on: the collector need not walk over every promotion again and again.
+            gc.unfreeze()
+            gc.freeze()
+        self.metrics.catalogue_read.set(state.read_at.timestamp())
 
     def _next_view(self, state: State) -> View:
         model = None if self._view is None else self._view.model

@@ -17,28 +17,37 @@ from storage.signing import signing_keys
 
 @dataclass(frozen=True, eq=False, slots=True)
 class State:
-    """What the database says, as of one moment."""
+    """What the database says, as of one moment; `stamp` tells whether the catalogue is still the same."""
 
     catalogue: Catalogue
+    stamp: Stamp
     champion: Champion | None
     secrets: tuple[bytes, ...]
-    stamp: Stamp
+    read_at: datetime
+
+    def same_as(self, other: "State") -> bool:
+        """Whether nothing has changed between the two."""
+        mine = (self.stamp, self.champion, self.secrets)
+        return mine == (other.stamp, other.champion, other.secrets)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class View:
     """One consistent state: the catalogue, the champion, the two put together, and the signer.
 
-    `model_problem` tells why the newest champion does not serve, if it was refused; `stamp` what the database
-    looked like.
+    `model_problem` tells why the newest champion does not serve, if it was refused.
     """
 
-    catalogue: Catalogue
+    state: State
     model: LiveModel | None
     shelves: Mapping[str, Shelf]
     signer: TokenSigner
     model_problem: str | None
-    stamp: Stamp
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What is offered, where and by whom."""
+        return self.state.catalogue
 
     def shelf(self, site_id: str) -> Shelf:
         """Return the shelf of a subscriber's site."""
@@ -53,18 +62,16 @@ def make_view(
 ) -> View:
     """Put a catalogue and a champion together."""
     shelves = make_shelves(state.catalogue, model)
-    return View(state.catalogue, model, shelves, signer, model_problem, state.stamp)
+    return View(state, model, shelves, signer, model_problem)
 
 
-def read_state(connection: Connection, *, known: Stamp | None = None) -> State | None:
-    """Read what a view is made of; None when nothing has changed since `known`."""
+def read_state(connection: Connection, *, known: State | None = None) -> State:
+    """Read what a view is made of; the catalogue only if it has changed since `known`."""
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     now, stamp = datetime.now(UTC), catalogue_stamp(connection)
-    if stamp == known:
-        return None
-    return State(
-        catalogue=make_catalogue(read_catalogue(connection, now=now), read_at=now),
-        champion=current_champion(connection),
-        secrets=tuple(signing_keys(connection)),
-        stamp=stamp,
-    )
+    if known is not None and known.stamp == stamp:
+        catalogue = known.catalogue
+    else:
+        catalogue = make_catalogue(read_catalogue(connection, now=now))
+    champion, secrets = current_champion(connection), tuple(signing_keys(connection))
+    return State(catalogue=catalogue, stamp=stamp, champion=champion, secrets=secrets, read_at=now)

@@ -101,8 +101,6 @@ _STAMPED = (
     "promotion_site",
     "promotion_item",
     "promotion_category",
-    "champion_log",
-    "signing_key",
 )
 
 # Which transaction wrote a row, summed: an insertion, a change or a deletion moves the sum or the count.
