@@ -32,6 +32,7 @@ from rich.table import Table
 
 from features.errors import FeaturesError
 from models.errors import ModelsError
+from serving.errors import ServingError
 from serving.server import QUIET
 from storage.database import Database, open_database
 from storage.errors import StorageError
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from training.results import Result
     from training.source_report import SourceReport
 
-REFUSALS = (StorageError, FeaturesError, ModelsError, TrainingError)
+REFUSALS = (StorageError, FeaturesError, ModelsError, TrainingError, ServingError)
 """What a command answers with one line and exit 1; anything else is a defect and shows its traceback."""
 
 app = typer.Typer(
@@ -605,6 +606,39 @@ def serve(
     from serving.server import run_server
 
     sys.exit(run_server(host=host, port=port, workers=workers))
+
+
+@app.command(epilog="Example: tailor recommend --all --site produce --out promotions.parquet")
+def recommend(
+    site: Annotated[str, typer.Option(help="Where the promotions are to be shown.")],
+    out: Annotated[Path, typer.Option(help="The Parquet file to write; one that is there is replaced.")],
+    everyone: Annotated[
+        bool, typer.Option("--all", help="For every consumer; there is no other way yet.")
+    ] = False,
+    top: Annotated[int, typer.Option(min=1, max=500, help="Promotions for each.")] = 1,
+    placement: Annotated[str | None, typer.Option(help="The place on a page they are for.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the best promotions for every consumer to a file, decided as the service decides."""
+    from serving.batch import recommend_all
+
+    if not everyone:
+        raise typer.BadParameter("give --all; for one consumer, ask the service: POST /v1/decisions")
+    if not out.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {out.parent}; make it first", param_hint="--out")
+    settings = read_settings()
+    with _database(settings) as database, _progress() as bar:
+        report = recommend_all(
+            database,
+            site_id=site,
+            out=out,
+            bundles=settings.home / "bundles",
+            now=datetime.now(UTC),
+            n=top,
+            placement=placement,
+            progress=bar,
+        )
+    _show(asdict(report), as_json=as_json)
 
 
 @app.command(epilog="Example: tailor demo --once | tail -1")

@@ -36,7 +36,9 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ranking:
+class Ranking:
+    """Promotions in their order: `order` is where the best are among what was pooled, best first."""
+
     strategy: str
     pooled: PooledScores
     order: NDArray[np.intp]
@@ -55,7 +57,7 @@ def decide(
     shelf : the promotions of this site, projected onto the items that `model` knows.
     model : the champion; None while there is none.
     """
-    ranking = None if model is None else _rank(ask, record, shelf=shelf, model=model)
+    ranking = None if model is None else rank(ask, record, shelf=shelf, model=model)
     if model is None or ranking is None:
         return _nothing(ask, record, shelf=shelf, model=model)
     promotions = [
@@ -100,7 +102,7 @@ def best(pooled: PooledScores, eligible: NDArray[np.bool_], *, n: int) -> NDArra
     return np.concatenate([ranked, unknown[: n - ranked.size]])
 
 
-def _rank(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel) -> _Ranking | None:
+def rank(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel) -> Ranking | None:
     """Rank what may be shown; None when nothing may."""
     projection, bundle = shelf.projection, model.bundle
     if projection is None:
@@ -110,14 +112,14 @@ def _rank(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel) -
     if reading is not None:
         pooled = projection.shortlist(reading, bundle.weights, n=ask.n)
         if pooled is not None and (few := may_show(among=pooled.places)).sum() >= ask.n:
-            return _Ranking("tailored", pooled, best(pooled, few, n=ask.n), reading, None)
+            return Ranking("tailored", pooled, best(pooled, few, n=ask.n), reading, None)
     eligible = may_show()
     if not eligible.any():
         return None
     if reading is not None:
         scores = reading.score(projection.within)
         pooled = projection.pool(scores, history=reading.history, weights=bundle.weights)
-        return _Ranking("tailored", pooled, best(pooled, eligible, n=ask.n), reading, None)
+        return Ranking("tailored", pooled, best(pooled, eligible, n=ask.n), reading, None)
     if bundle.model.kind == "popularity":
         reason = "popularity is the model that serves"
     elif record.events:
@@ -125,7 +127,7 @@ def _rank(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel) -
     else:
         reason = "no activity of this consumer may be used here yet"
     pooled = projection.pool(bundle.popularity.prior[projection.within])
-    return _Ranking("popularity", pooled, best(pooled, eligible, n=ask.n), None, reason)
+    return Ranking("popularity", pooled, best(pooled, eligible, n=ask.n), None, reason)
 
 
 def _read(ask: Ask, record: ConsumerRecord, *, model: LiveModel) -> Reading | None:
@@ -164,7 +166,7 @@ def _present(
     *,
     at: int,
     rank: int,
-    ranking: _Ranking,
+    ranking: Ranking,
     shelf: Shelf,
     model: LiveModel,
     signer: TokenSigner,
@@ -206,7 +208,7 @@ def _present(
 
 
 def _explanation(
-    ask: Ask, record: ConsumerRecord, *, at: int, ranking: _Ranking, model: LiveModel
+    ask: Ask, record: ConsumerRecord, *, at: int, ranking: Ranking, model: LiveModel
 ) -> Explanation:
     if ranking.reading is None:
         known = ranking.pooled.known[at]

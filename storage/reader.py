@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from storage.database import libpq_url, without_password
+from storage.database import Connection, libpq_url, without_password
 from storage.errors import DatabaseUnavailable, SchemaMissing
 from storage.events import NETWORK, derived_consumer_id
 
@@ -62,11 +62,10 @@ class ConsumerRecord:
 # Activity of the site itself needs consent for that site, activity of others consent for use across sites.
 # What a withdrawn or expired source brought is not in the view.
 # One row of arrays comes back, which is cheaper to send and to read than a row an event.
-_READ = """
-WITH consumer AS MATERIALIZED (
-    SELECT coalesce((SELECT i.consumer_id FROM identifier i WHERE i.namespace = $1 AND i.identifier = $2),
-                    $3)::text AS consumer_id
-), recent AS (
+_COLUMNS = """
+ARRAY(SELECT m.audience_id::text FROM audience_member m WHERE m.consumer_id = {consumer}),
+array_agg(site_id::text), array_agg(item_id::text), array_agg(kind), array_agg(occurred_at)
+FROM (
     SELECT newest.*
     FROM identifier i
     CROSS JOIN LATERAL (
@@ -74,21 +73,66 @@ WITH consumer AS MATERIALIZED (
         FROM usable_activity a
         WHERE a.namespace = i.namespace AND a.identifier = i.identifier
           AND a.kind IN ('page_view', 'product_review', 'purchase')
-          AND CASE WHEN a.site_id = $4 THEN a.same_site ELSE a.cross_site END
+          AND CASE WHEN a.site_id = {site} THEN a.same_site ELSE a.cross_site END
         ORDER BY a.occurred_at DESC NULLS LAST, a.site_id, a.event_id
-        LIMIT $5
+        LIMIT {limit}
     ) AS newest
-    WHERE i.consumer_id = (SELECT consumer_id FROM consumer)
+    WHERE i.consumer_id = {consumer}
     ORDER BY newest.occurred_at DESC NULLS LAST, newest.site_id, newest.event_id,
              newest.namespace, newest.identifier
-    LIMIT $5
-)
-SELECT (SELECT consumer_id FROM consumer),
-       ARRAY(SELECT m.audience_id::text FROM audience_member m
-             WHERE m.consumer_id = (SELECT consumer_id FROM consumer)),
-       array_agg(site_id::text), array_agg(item_id::text), array_agg(kind), array_agg(occurred_at)
-FROM recent
+    LIMIT {limit}
+) recent
 """
+
+_ONE = """
+WITH consumer AS MATERIALIZED (
+    SELECT coalesce((SELECT i.consumer_id FROM identifier i WHERE i.namespace = $1 AND i.identifier = $2),
+                    $3)::text AS consumer_id
+)
+SELECT (SELECT consumer_id FROM consumer), {columns}
+"""
+
+_EVERYONE = """
+SELECT c.consumer_id::text, r.*
+FROM (SELECT DISTINCT consumer_id FROM identifier) c
+CROSS JOIN LATERAL (SELECT {columns}) AS r (audiences, sites, items, kinds, times)
+ORDER BY c.consumer_id
+"""
+
+_READ = _ONE.format(
+    columns=_COLUMNS.format(consumer="(SELECT consumer_id FROM consumer)", site="$4", limit="$5")
+)
+_READ_ALL = _EVERYONE.format(
+    columns=_COLUMNS.format(consumer="c.consumer_id", site="%(site)s", limit="%(limit)s")
+)
+
+
+def read_all_consumers(
+    connection: Connection, *, site_id: str, limit: int, at_once: int
+) -> Iterator[list[ConsumerRecord]]:
+    """What may be used about every consumer on a site, by consumer id, so many at once.
+
+    Parameters
+    ----------
+    limit
+        Events of a consumer at most, the newest ones, over all kinds of activity.
+    """
+    with connection.cursor(name="every_consumer") as cursor:
+        cursor.execute(_READ_ALL, {"site": site_id, "limit": limit})
+        while rows := cursor.fetchmany(at_once):
+            yield [_record(row) for row in rows]
+
+
+def count_consumers(connection: Connection) -> int:
+    """How many consumers are known."""
+    row = connection.execute("SELECT count(DISTINCT consumer_id) FROM identifier").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _record(row: Sequence[Any]) -> ConsumerRecord:
+    consumer_id, audiences, *columns = row
+    events = () if columns[0] is None else tuple(zip(*columns, strict=True))
+    return ConsumerRecord(consumer_id, events, frozenset(audiences))
 
 
 class ConsumerReader:
@@ -144,9 +188,7 @@ class ConsumerReader:
         namespace, identifier = (NETWORK, consumer) if isinstance(consumer, str) else consumer
         fallback = derived_consumer_id(namespace, identifier)
         rows = await self._fetch(_READ, namespace, identifier, fallback, site_id, limit)
-        owner, audiences, *columns = rows[0]
-        events = () if columns[0] is None else tuple(zip(*columns, strict=True))
-        return ConsumerRecord(owner, events, frozenset(audiences))
+        return _record(rows[0])
 
     async def ping(self) -> None:
         """Raise DatabaseUnavailable unless the server answers."""
