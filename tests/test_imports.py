@@ -20,7 +20,7 @@ STANDS_ON = {
 
 DOORS = {
     "faiss": {"models/shortlist.py"},
-    "implicit": {"models/als.py"},
+    "implicit": {"models/als.py", "benchmarks/batch.py"},
     "irspack": {"models/ials.py"},
     "optuna": {"training/search.py"},
     "mlflow": {"training/tracking.py", "serving/champion.py"},
