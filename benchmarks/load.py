@@ -13,13 +13,15 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from benchmarks.report import NotMeasured
+
 _DONE = re.compile(r"finished in [\d.]+m?s, ([\d.]+) req/s")
 _LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
 _CODES = re.compile(r"status codes: (\d+) 2xx")
 _GRACE_S = 60.0
 
 
-class NoGenerator(RuntimeError):
+class NoGenerator(NotMeasured):
     """h2load is not installed."""
 
     def __init__(self) -> None:
@@ -40,6 +42,14 @@ class Load:
         return float(np.percentile(self.milliseconds, q))
 
 
+def find_generator() -> str:
+    """Where h2load is; raises `NoGenerator`."""
+    h2load = shutil.which("h2load")
+    if h2load is None:
+        raise NoGenerator
+    return h2load
+
+
 def post(url: str, body: bytes, *, headers: Mapping[str, str], connections: int, seconds: float) -> Load:
     """POST the same body over kept connections, on each again as soon as there is an answer.
 
@@ -47,9 +57,7 @@ def post(url: str, body: bytes, *, headers: Mapping[str, str], connections: int,
     ------
     NoGenerator, or RuntimeError when a single answer was not a 2xx.
     """
-    h2load = shutil.which("h2load")
-    if h2load is None:
-        raise NoGenerator
+    h2load = find_generator()
     with tempfile.TemporaryDirectory() as folder:
         data, log = Path(folder) / "body", Path(folder) / "log"
         data.write_bytes(body)

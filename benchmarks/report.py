@@ -14,6 +14,10 @@ import psutil
 Figures = dict[str, Any]
 
 
+class NotMeasured(RuntimeError):
+    """Something that only this benchmark needs is not here; the others go on."""
+
+
 def run(
     name: str,
     arguments: Sequence[str] | None,
@@ -25,6 +29,8 @@ def run(
     digits: int = 2,
 ) -> Figures:
     """Measure, print the table and the ratios, and write the figures when asked to; returns them.
+
+    What cannot be measured here says so on stderr and has no figures.
 
     Parameters
     ----------
@@ -41,7 +47,11 @@ def run(
     options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the ratios and rows there")
     given = parser.parse_args(arguments)
-    figures = measure(given)
+    try:
+        figures = measure(given)
+    except NotMeasured as reason:
+        sys.stderr.write(f"benchmarks.{name} was NOT measured: {reason}\n")
+        return {}
     for line in table(figures):
         sys.stdout.write(line + "\n")
     for line in _ratios(figures["ratios"], digits=digits):

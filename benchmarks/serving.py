@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.decision import make_als
-from benchmarks.load import post, post_at_rate
+from benchmarks.load import find_generator, post, post_at_rate
 from benchmarks.report import Figures, at_least_one, run
 from benchmarks.stage import SITE, furnish, promote, server
 
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(n_promotions: int, *, rounds: int, seconds: float) -> Figures:
     """Answers a second of each server, and milliseconds at half of our rate."""
+    find_generator()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         asked = {}

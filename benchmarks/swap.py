@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from benchmarks.decision import make_als
-from benchmarks.load import post
+from benchmarks.load import find_generator, post
 from benchmarks.report import Figures, at_least_one, run
 from benchmarks.stage import SITE, Stage, furnish, promote, repromote, server
 
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(n_swaps: int, *, n_promotions: int) -> Figures:
     """Milliseconds of answers with and without swaps; an answer that fails ends it."""
+    find_generator()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         stage = furnish(home, n_promotions=n_promotions, n_sites=2, n_consumers=1, n_events=50)
