@@ -97,13 +97,16 @@ async def _post_at_rate(
     lines = [f"POST {parts.path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
     question = "\r\n".join([*lines, "", ""]).encode() + body
     gaps = np.random.default_rng(0).exponential(1 / per_second, size=max(1, round(per_second * seconds)))
+    opened: list[asyncio.StreamWriter] = []
     free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
     milliseconds: list[float] = []
 
     async def ask(due: float) -> None:
-        reader, writer = (
-            free.pop() if free else await asyncio.open_connection(parts.hostname, parts.port or 80)
-        )
+        if free:
+            reader, writer = free.pop()
+        else:
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+            opened.append(writer)
         writer.write(question)
         status = await reader.readuntil(b"\r\n\r\n")
         length = _LENGTH.search(status)
@@ -114,11 +117,13 @@ async def _post_at_rate(
         free.append((reader, writer))
 
     started = time.perf_counter()
-    async with asyncio.TaskGroup() as tasks:
-        for due in (started + gaps.cumsum()).tolist():
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            tasks.create_task(ask(due))
-    per_second = len(milliseconds) / (time.perf_counter() - started)
-    for _, writer in free:
-        writer.close()
-    return Load(per_second, np.array(milliseconds))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for due in (started + gaps.cumsum()).tolist():
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                tasks.create_task(ask(due))
+    finally:
+        for writer in opened:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in opened), return_exceptions=True)
+    return Load(len(milliseconds) / (time.perf_counter() - started), np.array(milliseconds))
