@@ -3,15 +3,21 @@
 Calls that are no decisions, and bodies that cannot be read, are left to the app behind.
 """
 
+import logging
 from http import HTTPStatus
+from time import perf_counter
+from typing import Any
 
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.access import identify
+from serving.access import Caller, identify
+from serving.answer import Decision
 from serving.errors import headers_of, problem_of, status_of
 from serving.requests import DecisionRequest
 from serving.runtime import Runtime
+
+logger = logging.getLogger(__name__)
 
 ROUTE = "/decisions"
 
@@ -27,12 +33,14 @@ class FastDecisions:
         self._runtime = runtime
         self._read = msgspec.json.Decoder(DecisionRequest).decode
         self._write = msgspec.json.Encoder().encode
+        self._answered = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI call."""
         if scope["type"] != "http" or scope["method"] != "POST" or not _is_decision(scope):
             await self._app(scope, receive, send)
             return
+        started, decision, caller = perf_counter(), None, None
         first = await receive()
         body = first.get("body", b"")
         if first["type"] != "http.request" or first.get("more_body") or len(body) > _MAX_BODY_BYTES:
@@ -59,6 +67,31 @@ class FastDecisions:
         raw = [(name.lower().encode(), value.encode()) for name, value in told.items()]
         await send({"type": "http.response.start", "status": int(status), "headers": raw})
         await send({"type": "http.response.body", "body": answer})
+        every = self._runtime.log_every
+        self._answered += 1
+        if every and self._answered % every == 0:
+            logger.info("%s", self._line(status, started, decision, caller))
+
+    def _line(
+        self, status: HTTPStatus, started: float, decision: Decision | None, caller: Caller | None
+    ) -> str:
+        """What is logged of a request: nothing that tells who the consumer is."""
+        told: dict[str, Any] = {
+            "route": ROUTE,
+            "status": int(status),
+            "ms": round(1000 * (perf_counter() - started), 2),
+            "subscriber_id": None if caller is None else caller.subscriber_id,
+        }
+        if decision is not None:
+            told |= {
+                "site_id": decision.site_id,
+                "placement": decision.placement,
+                "strategy": decision.strategy,
+                "model_version": None if decision.model is None else decision.model.version,
+                "promotion_id": None if decision.promotion is None else decision.promotion.promotion_id,
+                "decision_id": decision.decision_id,
+            }
+        return self._write(told).decode()
 
 
 def _is_decision(scope: Scope) -> bool:

@@ -131,6 +131,11 @@ class Runtime:
         return self._why_not
 
     @property
+    def log_every(self) -> int:
+        """Of so many decisions one is logged; 0: none is."""
+        return 0 if self._limits is None else self._limits.log_every
+
+    @property
     def retry_after_s(self) -> int:
         """When to ask again."""
         return 2 if self._limits is None else self._limits.retry_after_s

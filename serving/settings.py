@@ -22,6 +22,7 @@ class ServingSettings(BaseModel):
     max_in_flight: int = Field(
         64, ge=1, description="decisions, and as many other calls, under way at once in a worker; then 503"
     )
+    log_every: int = Field(0, ge=0, description="every so many decisions one is logged, as JSON; 0: none is")
     retry_after_s: int = Field(2, ge=1, description="what Retry-After says while the service cannot answer")
     refresh_s: float = Field(
         10.0, gt=0, description="re-read of the catalogue and the champion log, missed notes or not"

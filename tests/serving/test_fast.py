@@ -68,3 +68,30 @@ def test_a_page_is_let_through_both_ways(service):
 
 def test_other_methods_are_refused_as_everywhere(service):
     assert service.call("GET", "/v1/decisions", key=service.keys.pans).status_code == 405
+
+
+def test_every_so_many_decisions_one_is_logged_without_the_consumer(server_url, template, world, tmp_path):
+    with world.fresh_database(server_url, template) as url:
+        keys = world.furnish(url)
+        world.promote(url, world.make_bundle(tmp_path / "home" / "bundles"))
+        with world.serving(url, tmp_path, keys=keys, TAILOR_SERVING_LOG_EVERY="2") as service:
+            service.until(service.is_ready)
+            decided = [service.decide("somebody private") for _ in range(4)]
+            refused = service.call("POST", "/v1/decisions", key="nobody's", json={"site_id": "kitchen"})
+            service.decide("somebody private")
+            lines = service.until(lambda: logged(service, n=3))
+    assert [line["status"] for line in lines[:2]] == [200, 200]
+    assert [line["decision_id"] for line in lines[:2]] == [
+        decided[1]["decision_id"],
+        decided[3]["decision_id"],
+    ]
+    assert lines[0]["promotion_id"] == decided[1]["promotion"]["promotion_id"]
+    assert (lines[0]["subscriber_id"], lines[0]["site_id"]) == ("pans", "kitchen")
+    assert lines[0]["ms"] > 0
+    assert refused.status_code == 401
+    assert "somebody private" not in (tmp_path / "service.log").read_text()
+
+
+def logged(service, *, n):
+    lines = [line for line in service.log.read_text().splitlines() if '"route"' in line]
+    return [json.loads(line[line.index("{") :]) for line in lines] if len(lines) >= n else None
