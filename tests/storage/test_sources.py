@@ -30,7 +30,7 @@ def served(database):
         await reader.open(database.url)
         record = await reader.read_consumer("ann", site_id="books", limit=10)
         await reader.close()
-        return {event.item_id for event in record.events}
+        return {event[1] for event in record.events}
 
     return asyncio.run(read())
 
