@@ -127,7 +127,10 @@ class FittedItemItem:
         if len(columns) and not (columns.min() >= 0 and columns.max() < n_items):
             raise InvalidModel(f"array 'columns' names columns beyond the {n_items} items")
         matrix = sparse.csr_matrix((values, columns, indptr), shape=(n_items, n_items))
-        return cls(items, weights, matrix, own, made_with)
+        model = cls(items, weights, matrix, own, made_with)
+        # Laid out before anybody is served: reasons look at whole rows.
+        _ = model.rows()
+        return model
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -217,8 +217,8 @@ class Projection:
         if history is not None and weights is not None:
             own = self._own(history, weights)
         if own is not None:
-            covering = [self._covering(item) for item in own.item_index.tolist()]
-            np.add.at(score, np.concatenate(covering), own.worth.repeat([len(one) for one in covering]))
+            places, counts = self._promotions_of(own.item_index - self.within.start)
+            np.add.at(score, places, own.worth.repeat(counts))
         return PooledScores(score, self.known, EVERY_PROMOTION, item_scores, own, projection=self)
 
     def shortlist(self, reading: Reading, weights: InteractionWeights, *, n: int) -> PooledScores | None:
@@ -249,14 +249,6 @@ class Projection:
         ends = counts.cumsum()
         cells = np.arange(ends[-1]) + (starts - ends + counts).repeat(counts)
         return self._by_item.indices.take(cells).astype(np.intp), counts
-
-    def _covering(self, item_index: int) -> NDArray[np.int32]:
-        """The promotions that cover an item."""
-        place = item_index - self.within.start
-        cells: NDArray[np.int32] = self._by_item.indices[
-            self._by_item.indptr[place] : self._by_item.indptr[place + 1]
-        ]
-        return cells
 
     def _own(self, history: HistoryVector, weights: InteractionWeights) -> OwnActivity | None:
         first, end = history.item_index.searchsorted(self._bounds).tolist()
