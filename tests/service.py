@@ -52,6 +52,7 @@ class Keys:
     pages: str
     pages_public: str
     pans: str
+    pans_public: str
 
 
 @dataclass
@@ -173,7 +174,13 @@ def furnish(database_url: str) -> Keys:
             allowed_origins=["https://books.example"],
             legal_basis="contract",
         )
-        add_subscriber(connection, "pans", name="Pans", legal_basis="contract")
+        add_subscriber(
+            connection,
+            "pans",
+            name="Pans",
+            allowed_origins=["https://kitchen.example"],
+            legal_basis="contract",
+        )
         connection.execute(
             "INSERT INTO site (site_id, name, subscriber_id)"
             " VALUES ('books', 'Books', 'pages'), ('kitchen', 'Kitchen', 'pans'), ('blog', 'Blog', NULL)"
@@ -213,6 +220,7 @@ def furnish(database_url: str) -> Keys:
             pages=issue_key(connection, "pages", kind="secret"),
             pages_public=issue_key(connection, "pages", kind="public"),
             pans=issue_key(connection, "pans", kind="secret"),
+            pans_public=issue_key(connection, "pans", kind="public"),
         )
 
 
