@@ -33,9 +33,11 @@ class NetworkClaim(msgspec.Struct, frozen=True, kw_only=True):
     t: int
 
 
-def network_claim(signals: Signals, *, seal: Seal, now: datetime, metrics: ServingMetrics) -> str | None:
+def network_claim(
+    signals: Signals, *, seal: Seal, now: datetime, metrics: ServingMetrics, even_with_gpc: bool = False
+) -> str | None:
     """The consumer whom the network's cookie names; None where none is to be believed, or GPC forbids."""
-    if signals.network is None or signals.gpc:
+    if signals.network is None or (signals.gpc and not even_with_gpc):
         return None
     try:
         claim = seal.open(signals.network, NetworkClaim)
