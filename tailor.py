@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -300,6 +300,28 @@ def issue_key(
         stdout.print(store.issue_key(connection, subscriber_id, kind=kind), soft_wrap=True)  # type: ignore[arg-type]
 
 
+@keys.command("rotate", epilog="Example: tailor key rotate books --kind secret --overlap-days 7")
+def rotate_key(
+    subscriber_id: Annotated[str, typer.Argument(help="Whose key.")],
+    kind: Annotated[str, typer.Option(help="secret (for servers) or public (for browsers)")] = "secret",
+    overlap_days: Annotated[
+        float, typer.Option(min=0, max=365, help="For so long the older keys of this kind still count.")
+    ] = 7.0,
+) -> None:
+    """Make a key that takes over from the older ones, which end later; it is shown this once."""
+    from storage import subscribers as store
+
+    with _database() as database, database.connection() as connection:
+        key, ends_at = store.rotate_key(
+            connection,
+            subscriber_id,
+            kind=kind,  # type: ignore[arg-type]
+            overlap=timedelta(days=overlap_days),
+        )
+    stderr.print(f"older {kind} keys of {subscriber_id} count until {_cell(ends_at)} at most")
+    stdout.print(key, soft_wrap=True)
+
+
 @keys.command("list", epilog="Example: tailor key list --subscriber books")
 def list_keys(
     subscriber: Annotated[str | None, typer.Option(help="Only of this subscriber.")] = None,
@@ -318,7 +340,7 @@ def list_keys(
 def revoke_key(
     key: Annotated[str, typer.Argument(help="The key, or the start of its hash from `tailor key list`.")],
 ) -> None:
-    """End a key at once."""
+    """End a key at once: every worker refuses it within a second."""
     from storage import subscribers as store
 
     with _database() as database, database.connection() as connection:

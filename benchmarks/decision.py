@@ -40,6 +40,7 @@ from serving.answer import Decision, ModelInfo
 from serving.catalog import Catalogue, Coverage
 from serving.decision import Ask, decide
 from serving.live_model import LiveModel
+from serving.members import Members
 from serving.shelf import Shelf, make_shelves
 from serving.token import TokenSigner
 from storage.catalogue import PromotionRow
@@ -251,9 +252,7 @@ def _make_catalogue(n_promotions: int) -> Catalogue:
         for number in range(n_promotions)
     )
     return Catalogue(
-        sites={},
-        subscribers={},
-        keys={},
+        members=Members(sites={}, subscribers={}, keys={}, read_at=NOW),
         promotions=promotions,
         rows_of={SITE: np.arange(n_promotions)},
         coverage=Coverage(
