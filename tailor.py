@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -41,6 +41,8 @@ from storage.settings import Settings, read_settings
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
+    from storage.database import Connection
+    from storage.subscribers import Subscriber
     from training.benchmark import BenchmarkReport, Line
     from training.compare import ComparedModel
     from training.metrics import Interval
@@ -73,6 +75,19 @@ app.add_typer(quarantined, name="quarantine")
 app.add_typer(consumers, name="consumer")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ShareActivity = Annotated[
+    bool | None,
+    typer.Option(
+        "--share-activity/--keep-activity",
+        help="Whether activity on its sites may tailor promotions of others.",
+    ),
+]
+AcceptFrom = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Whose activity may tailor promotions on its sites; repeat. Its own id alone: nobody else's."
+    ),
+]
 Files = Annotated[list[Path], typer.Argument(help="Parquet, CSV or JSON Lines files.", metavar="FILE...")]
 Source = Annotated[str, typer.Option(help="Name of where the rows come from; every event remembers it.")]
 LegalBasis = Annotated[str, typer.Option(help="Why data without a consent of their own may be used.")]
@@ -185,6 +200,8 @@ def add_subscriber(
         list[str] | None, typer.Option(help="An origin its public key works from; repeat.")
     ] = None,
     legal_basis: LegalBasis = "agreement with the subscriber",
+    share_activity: ShareActivity = None,
+    accept_from: AcceptFrom = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a subscriber take part, and make its first keys: they are shown this once."""
@@ -199,8 +216,32 @@ def add_subscriber(
             allowed_origins=origin or [],
             legal_basis=legal_basis,
         )
+        added = _set_sharing(connection, added, share_activity=share_activity, accept_from=accept_from)
         issued = {kind: store.issue_key(connection, subscriber_id, kind=kind) for kind in store.KEY_KINDS}
     _show({**asdict(added), **{f"{kind}_key": key for kind, key in issued.items()}}, as_json=as_json)
+
+
+@subscribers.command(
+    "set", epilog="Example: tailor subscriber set books --share-activity --accept-from music"
+)
+def set_subscriber(
+    subscriber_id: Annotated[str, typer.Argument(help="Its id.")],
+    share_activity: ShareActivity = None,
+    accept_from: AcceptFrom = None,
+    accept_all: Annotated[bool, typer.Option("--accept-all", help="Accept it from all who share.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """State what a subscriber shares and whose activity it accepts; what is not given stays as it is."""
+    from storage import subscribers as store
+
+    if accept_all and accept_from:
+        raise typer.BadParameter("give --accept-all or --accept-from, not both")
+    with _database() as database, database.connection() as connection:
+        known = store.get_subscriber(connection, subscriber_id)
+        if accept_all:
+            known = replace(known, accepts_from=None)
+        changed = _set_sharing(connection, known, share_activity=share_activity, accept_from=accept_from)
+    _show(changed, as_json=as_json)
 
 
 @subscribers.command("list", epilog="Example: tailor subscriber list --json")
@@ -708,6 +749,27 @@ def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
             bars.update(tasks[stage], completed=done, total=total)
 
         yield report
+
+
+def _set_sharing(
+    connection: "Connection",
+    known: "Subscriber",
+    *,
+    share_activity: bool | None,
+    accept_from: Sequence[str] | None,
+) -> "Subscriber":
+    """Enter a subscriber's word on sharing, where something new is given; who is named must be there."""
+    from storage import subscribers as store
+    from storage.sharing import set_sharing
+
+    for one in accept_from or ():
+        store.get_subscriber(connection, one)
+    return set_sharing(
+        connection,
+        known.subscriber_id,
+        shares_activity=known.shares_activity if share_activity is None else share_activity,
+        accepts_from=accept_from or known.accepts_from,
+    )
 
 
 def _import(how: Callable[..., Any], files: Sequence[Path], *, as_json: bool, **names: Any) -> None:

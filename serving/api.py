@@ -29,6 +29,7 @@ from serving.manage import MANAGEMENT
 from serving.privacy import PRIVACY
 from serving.requests import ActivityRequest, DecisionRequest
 from serving.runtime import Runtime
+from serving.sharing import SHARING
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def create_api(runtime: Runtime) -> Litestar:
         return _problem(error, retry_after_s=runtime.retry_after_s)
 
     return Litestar(
-        [decisions, activity, health, metrics, openapi, *MANAGEMENT, *PRIVACY],
+        [decisions, activity, health, metrics, openapi, *MANAGEMENT, *SHARING, *PRIVACY],
         dependencies={
             "runtime": Provide(lambda: runtime, sync_to_thread=False, use_cache=True),
             "caller": Provide(caller, sync_to_thread=False),

@@ -1,7 +1,6 @@
 """The decision: which promotions fit this consumer best on this site now. No I/O, no clock."""
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +13,7 @@ from models.projection import PooledScores
 from models.recommender import Reading
 from serving.answer import Decision, PresentedPromotion, Reason
 from serving.creative import fill_in
+from serving.disclosure import Disclosure
 from serving.live_model import LiveModel
 from serving.reasons import Carried, Explanation, explain
 from serving.shelf import Shelf
@@ -30,8 +30,7 @@ class Ask:
     n: int
     now: datetime
     decision_id: str
-    may_read_site: Callable[[str], bool]
-    """Whether the answer may name what the consumer did on a site."""
+    disclosure: Disclosure
     max_reasons: int
 
 
@@ -224,16 +223,4 @@ def _explanation(
 
 
 def _reasons(ask: Ask, carried: list[Carried], *, shelf: Shelf) -> list[Reason]:
-    return [
-        Reason(
-            site_id=one.site_id,
-            kind=one.kind,
-            share=one.share,
-            item_id=one.item_id,
-            title=shelf.item(one.site_id, one.item_id).title,
-            occurred_at=one.occurred_at,
-        )
-        if ask.may_read_site(one.site_id)
-        else Reason(site_id=one.site_id, kind=one.kind, share=one.share)
-        for one in carried
-    ]
+    return [ask.disclosure.tell(one, title=shelf.item(one.site_id, one.item_id).title) for one in carried]

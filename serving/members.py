@@ -11,16 +11,23 @@ from types import MappingProxyType
 
 from storage.catalogue import MemberRows, read_members
 from storage.database import Connection
+from storage.sharing import unusable_sites
 from storage.subscribers import KeyRecord, Site, Subscriber
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Members:
-    """The network, for looking things up; whatever was committed before `read_at` is in it."""
+    """The network, for looking things up; whatever was committed before `read_at` is in it.
+
+    Attributes
+    ----------
+    unusable : for a site the sites whose activity must not be used there; most have none and are left out.
+    """
 
     sites: Mapping[str, Site]
     subscribers: Mapping[str, Subscriber]
     keys: Mapping[bytes, KeyRecord]
+    unusable: Mapping[str, tuple[str, ...]]
     read_at: datetime
 
     def owns(self, subscriber_id: str, site_id: str) -> bool:
@@ -35,6 +42,7 @@ def make_members(rows: MemberRows, *, read_at: datetime) -> Members:
         sites=MappingProxyType({site.site_id: site for site in rows.sites}),
         subscribers=MappingProxyType({one.subscriber_id: one for one in rows.subscribers}),
         keys=MappingProxyType({key.key_hash: key for key in rows.keys}),
+        unusable=MappingProxyType(unusable_sites(rows.sites, rows.subscribers)),
         read_at=read_at,
     )
 

@@ -28,6 +28,7 @@ from models.errors import ModelsError
 from serving.access import Caller, own_site
 from serving.answer import Decision
 from serving.decision import Ask, decide
+from serving.disclosure import Disclosure
 from serving.errors import NotReady, RequestRefused, ServingError
 from serving.live_model import LiveModel, load_champion
 from serving.members import Members, read_members_now
@@ -200,9 +201,7 @@ class Runtime:
             n=request.n,
             now=datetime.now(UTC),
             decision_id=secrets.token_hex(16),
-            may_read_site=lambda site: (
-                caller.key_kind == "secret" or view.catalogue.owns(caller.subscriber_id, site)
-            ),
+            disclosure=Disclosure(caller, view.catalogue.members),
             max_reasons=self.limits.max_reasons,
         )
         decision = decide(
@@ -220,7 +219,8 @@ class Runtime:
         if reader is None:
             raise NotReady(self._why_not)
         limit = 1 if view.model is None else view.model.bundle.weights.max_events_per_consumer
-        return await reader.read_consumer(request.who, site_id=request.site_id, limit=limit)
+        without = view.catalogue.members.unusable.get(request.site_id, ())
+        return await reader.read_consumer(request.who, site_id=request.site_id, limit=limit, without=without)
 
     async def _follow(self) -> None:
         """Keep the view as fresh as the database is; whatever happens there, try again."""

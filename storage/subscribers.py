@@ -29,7 +29,10 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """Somebody who takes part with some sites, and shows promotions on them."""
+    """Somebody who takes part with some sites, and shows promotions on them.
+
+    What it shares and accepts is explained in `storage.sharing`.
+    """
 
     subscriber_id: str
     name: str
@@ -38,6 +41,8 @@ class Subscriber:
     legal_basis: str | None
     sites: tuple[str, ...]
     created_at: datetime
+    shares_activity: bool = True
+    accepts_from: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +262,7 @@ SELECT ends FROM moment
 _SUBSCRIBERS = """
 SELECT subscriber_id, name, status, allowed_origins, legal_basis,
        ARRAY(SELECT site_id::text FROM site t WHERE t.subscriber_id = s.subscriber_id ORDER BY site_id),
-       created_at
+       created_at, shares_activity, accepts_from
 FROM subscriber s
 WHERE %(only)s::text IS NULL OR subscriber_id = %(only)s
 ORDER BY subscriber_id
@@ -265,5 +270,15 @@ ORDER BY subscriber_id
 
 
 def _subscriber(row: tuple[Any, ...]) -> Subscriber:
-    subscriber_id, name, status, origins, legal_basis, sites, created_at = row
-    return Subscriber(subscriber_id, name, status, tuple(origins), legal_basis, tuple(sites), created_at)
+    subscriber_id, name, status, origins, legal_basis, sites, created_at, shares, accepts = row
+    return Subscriber(
+        subscriber_id,
+        name,
+        status,
+        tuple(origins),
+        legal_basis,
+        tuple(sites),
+        created_at,
+        shares_activity=shares,
+        accepts_from=None if accepts is None else tuple(accepts),
+    )
