@@ -65,7 +65,7 @@ _MEMBERS = Members(
     unusable={},
     read_at=NOW,
 )
-_DISCLOSURE = Disclosure(Caller("shops", "secret"), _MEMBERS)
+_DISCLOSURE = Disclosure(Caller("shops", "secret"), _MEMBERS, 5)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

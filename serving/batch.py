@@ -143,7 +143,7 @@ def _ask(site_id: str, *, placement: str | None, n: int, now: datetime, members:
         n=n,
         now=now,
         decision_id="",
-        disclosure=Disclosure(Caller(subscriber_id="", key_kind="public"), members),
+        disclosure=Disclosure(Caller(subscriber_id="", key_kind="public"), members, 1),
         max_reasons=0,
     )
 

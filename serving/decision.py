@@ -201,7 +201,7 @@ def _present(
         propensity=propensity,
         decision_id=ask.decision_id,
         token=signer.sign(claim),
-        reasons=_reasons(ask, explanation.carried, shelf=shelf),
+        reasons=_reasons(ask, explanation.carried, shelf=shelf, model=model),
         signals=explanation.signals,
     )
 
@@ -222,5 +222,9 @@ def _explanation(
     )
 
 
-def _reasons(ask: Ask, carried: list[Carried], *, shelf: Shelf) -> list[Reason]:
-    return [ask.disclosure.tell(one, title=shelf.item(one.site_id, one.item_id).title) for one in carried]
+def _reasons(ask: Ask, carried: list[Carried], *, shelf: Shelf, model: LiveModel) -> list[Reason]:
+    told = (
+        ask.disclosure.tell(one, title=shelf.item(one.site_id, one.item_id).title, reach=model.bundle.reach)
+        for one in carried
+    )
+    return [reason for reason in told if reason is not None]

@@ -201,7 +201,7 @@ class Runtime:
             n=request.n,
             now=datetime.now(UTC),
             decision_id=secrets.token_hex(16),
-            disclosure=Disclosure(caller, view.catalogue.members),
+            disclosure=Disclosure(caller, view.catalogue.members, self.limits.min_consumers),
             max_reasons=self.limits.max_reasons,
         )
         decision = decide(
