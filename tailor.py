@@ -67,12 +67,14 @@ sources = typer.Typer(help="Where activity came from, and until when it may be u
 keys = typer.Typer(help="Keys of subscribers: secret for servers, public for browsers.", no_args_is_help=True)
 quarantined = typer.Typer(help="Rows and events that were not stored, and why.", no_args_is_help=True)
 consumers = typer.Typer(help="What is stored about one consumer.", no_args_is_help=True)
+merges = typer.Typer(help="Who turned out to be whom, and how to part them again.", no_args_is_help=True)
 app.add_typer(imports, name="import")
 app.add_typer(sources, name="source")
 app.add_typer(subscribers, name="subscriber")
 app.add_typer(keys, name="key")
 app.add_typer(quarantined, name="quarantine")
 app.add_typer(consumers, name="consumer")
+app.add_typer(merges, name="merge")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ShareActivity = Annotated[
@@ -387,6 +389,30 @@ def revoke_key(
     with _database() as database, database.connection() as connection:
         ended = store.revoke_key(connection, key)
     stdout.print(f"the {ended.kind} key ...{ended.hint} of {ended.subscriber_id} is revoked")
+
+
+@merges.command("list", epilog="Example: tailor merge list --limit 20")
+def list_merges(
+    limit: Annotated[int, typer.Option(help="At most so many, the newest.")] = 50, as_json: AsJson = False
+) -> None:
+    """List who turned out to be whom, and by what."""
+    from storage import identity as store
+
+    with _database() as database, database.connection() as connection:
+        found = store.list_merges(connection, limit=limit)
+    _show([asdict(one) for one in found], as_json=as_json, empty="nobody turned out to be somebody else yet")
+
+
+@merges.command("undo", epilog="Example: tailor merge undo 12")
+def undo_merge(
+    merge_id: Annotated[int, typer.Argument(help="Its number, from `tailor merge list`.")],
+    as_json: AsJson = False,
+) -> None:
+    """Part two consumers again as they were; every event stays where it is."""
+    from storage import identity as store
+
+    with _database() as database, database.connection() as connection:
+        _show(store.undo_merge(connection, merge_id), as_json=as_json)
 
 
 @quarantined.command("list", epilog="Example: tailor quarantine list --limit 20")

@@ -69,10 +69,13 @@ class PresentedPromotion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer: `promotion` is the first of `promotions`, or null with the reason why."""
+    """The answer: `promotion` is the first of `promotions`, or null with the reason why.
+
+    `consumer_id` is null where nobody was named, and for public keys, whose answers any visitor can read.
+    """
 
     decision_id: str
-    consumer_id: str
+    consumer_id: str | None
     site_id: str
     placement: str | None
     strategy: str

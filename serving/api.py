@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from serving.access import Caller, identify
 from serving.answer import Decision
 from serving.collect import ActivityAnswer, collect
+from serving.contact import Signals, read_signals
 from serving.errors import STATUS, headers_of, problem_of, status_of
 from serving.fast import FastDecisions
 from serving.health import Health, examine
@@ -30,6 +31,7 @@ from serving.privacy import PRIVACY
 from serving.requests import ActivityRequest, DecisionRequest
 from serving.runtime import Runtime
 from serving.sharing import SHARING
+from serving.visitors import VISITORS
 
 logger = logging.getLogger(__name__)
 
@@ -37,15 +39,17 @@ MAX_BODY_BYTES = 1_000_000
 
 
 @post("/decisions", status_code=200, tags=["decide"])
-async def decisions(data: DecisionRequest, runtime: Runtime, caller: Caller) -> Decision:
+async def decisions(data: DecisionRequest, runtime: Runtime, caller: Caller, signals: Signals) -> Decision:
     """Decide which promotion to show to a consumer on a site."""
-    return await runtime.decide(caller, data)
+    return await runtime.decide(caller, data, signals)
 
 
 @post("/activity", status_code=200, tags=["collect"])
-async def activity(data: ActivityRequest, runtime: Runtime, caller: Caller) -> ActivityAnswer:
+async def activity(
+    data: ActivityRequest, runtime: Runtime, caller: Caller, signals: Signals
+) -> Response[ActivityAnswer]:
     """Store a batch of events; answered after the commit, with what became of each event."""
-    return await collect(data.events, runtime=runtime, caller=caller)
+    return await collect(data, runtime=runtime, caller=caller, signals=signals)
 
 
 @get("/health", tags=["operate"])
@@ -89,6 +93,9 @@ def create_api(runtime: Runtime) -> Litestar:
     def caller(request: Request[Any, Any, State]) -> Caller:
         return identify(request.headers, runtime.view.catalogue)
 
+    def signals(request: Request[Any, Any, State]) -> Signals:
+        return read_signals(request.headers)
+
     async def count(message: Message, scope: Scope) -> None:
         if message["type"] == "http.response.start":
             handler = scope.get("route_handler")
@@ -99,10 +106,11 @@ def create_api(runtime: Runtime) -> Litestar:
         return _problem(error, retry_after_s=runtime.retry_after_s)
 
     return Litestar(
-        [decisions, activity, health, metrics, openapi, *MANAGEMENT, *SHARING, *PRIVACY],
+        [decisions, activity, health, metrics, openapi, *MANAGEMENT, *SHARING, *PRIVACY, *VISITORS],
         dependencies={
             "runtime": Provide(lambda: runtime, sync_to_thread=False, use_cache=True),
             "caller": Provide(caller, sync_to_thread=False),
+            "signals": Provide(signals, sync_to_thread=False),
         },
         plugins=[
             ProblemDetailsPlugin(

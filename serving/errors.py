@@ -6,6 +6,7 @@ ServingError
 │   ├── OriginRefused          a public key from a page it is not bound to
 │   ├── SecretKeyNeeded        a public key where only servers may go
 │   ├── SiteRefused            a site of somebody else
+│   ├── NoConsent              the consumer did not agree to this
 │   └── NotASubscriber         a site that takes no part, or its subscriber is suspended
 ├── RequestRefused        400  a value in the request cannot be used
 ├── AlreadyExists         409  creating what is there
@@ -49,6 +50,10 @@ class SecretKeyNeeded(Forbidden):
 
 class SiteRefused(Forbidden):
     """The site belongs to another subscriber."""
+
+
+class NoConsent(Forbidden):
+    """The consumer did not agree to what the call is for."""
 
 
 class NotASubscriber(Forbidden):

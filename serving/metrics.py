@@ -49,6 +49,12 @@ class ServingMetrics:
             ["result"],
             registry=self._registry,
         )
+        self.cookies_refused = Counter(
+            "tailor_cookies_refused_total",
+            "Cookies that counted for nothing, by what is wrong with them.",
+            ["fault"],
+            registry=self._registry,
+        )
         self.swaps = Counter(
             "tailor_champion_changes_total",
             "Champions taken over or refused.",

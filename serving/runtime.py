@@ -27,6 +27,7 @@ from threadpoolctl import threadpool_limits
 from models.errors import ModelsError
 from serving.access import Caller, own_site
 from serving.answer import Decision
+from serving.contact import NO_SIGNALS, Contact, Signals, contact_of, own_cookie
 from serving.decision import Ask, decide
 from serving.disclosure import Disclosure
 from serving.errors import NotReady, RequestRefused, ServingError
@@ -39,6 +40,7 @@ from serving.settings import ServingSettings, read_serving_settings
 from serving.token import TokenSigner
 from serving.view import State, View, make_view, read_state
 from serving.watcher import keep_watcher
+from storage.activity_cookie import ActivityCookie, BadCookie
 from storage.catalogue import MEMBER_TABLES
 from storage.champions import Champion
 from storage.database import Connection, Database, open_database
@@ -185,15 +187,24 @@ class Runtime:
                 f"the database did not finish within {limit_s:g} s; try again"
             ) from error
 
-    async def decide(self, caller: Caller, request: DecisionRequest) -> Decision:
-        """Answer one request for a promotion: read the consumer's activity, then decide."""
+    async def decide(
+        self, caller: Caller, request: DecisionRequest, signals: Signals = NO_SIGNALS
+    ) -> Decision:
+        """Answer one request for a promotion: read what may be used of the consumer, then decide."""
         view = self.view
         own_site(caller, request.site_id, view.catalogue)
         if request.n > self.limits.max_promotions:
             raise RequestRefused(f"n is {request.n}; ask for at most {self.limits.max_promotions} promotions")
+        contact = contact_of(
+            request.named,
+            caller=caller,
+            catalogue=view.catalogue,
+            signals=signals,
+            cookie=self.cookie(signals, request.site_id, view),
+        )
         with self._decisions:
             started = perf_counter()
-            record = await self._read(request, view)
+            record = await self._read(contact, request.site_id, view)
             read = perf_counter()
         ask = Ask(
             site_id=request.site_id,
@@ -203,6 +214,8 @@ class Runtime:
             decision_id=secrets.token_hex(16),
             disclosure=Disclosure(caller, view.catalogue.members, self.limits.min_consumers),
             max_reasons=self.limits.max_reasons,
+            names_consumer=caller.key_kind == "secret",
+            why_impersonal=contact.why_not,
         )
         decision = decide(
             ask, record, shelf=view.shelf(request.site_id), model=view.model, signer=view.signer
@@ -214,13 +227,28 @@ class Runtime:
         self.metrics.count_decision(decision.strategy, version)
         return decision
 
-    async def _read(self, request: DecisionRequest, view: View) -> ConsumerRecord:
+    def cookie(self, signals: Signals, site_id: str, view: View) -> ActivityCookie | None:
+        """The site's activity cookie, if it came along; what cannot be believed is counted."""
+        try:
+            return own_cookie(signals, site_id, seal=view.seals.cookie, now=datetime.now(UTC))
+        except BadCookie as error:
+            self.metrics.cookies_refused.labels(error.fault).inc()
+            return None
+
+    async def _read(self, contact: Contact, site_id: str, view: View) -> ConsumerRecord:
         reader = self._reader
         if reader is None:
             raise NotReady(self._why_not)
+        if contact.identity is None:
+            return ConsumerRecord("")
         limit = 1 if view.model is None else view.model.bundle.weights.max_events_per_consumer
-        without = view.catalogue.members.unusable.get(request.site_id, ())
-        return await reader.read_consumer(request.who, site_id=request.site_id, limit=limit, without=without)
+        return await reader.read_consumer(
+            contact.identity,
+            site_id=site_id,
+            limit=limit,
+            purposes=contact.purposes,
+            without=view.catalogue.members.unusable.get(site_id, ()),
+        )
 
     async def _follow(self) -> None:
         """Keep the view as fresh as the database is; whatever happens there, try again."""

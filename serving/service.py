@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from serving.access import identify
 from serving.api import create_app
+from serving.contact import read_signals
 from serving.errors import headers_of, problem_of, status_of
 from serving.requests import DecisionRequest, read_request
 from serving.runtime import Runtime
@@ -66,6 +67,7 @@ class TailoredPromotions:
         namespace: str | None = None,
         placement: str | None = None,
         n: int = 1,
+        consent: list[str] | None = None,
     ) -> dict[str, Any]:
         """Decide which promotion to show to a consumer on a site.
 
@@ -78,10 +80,13 @@ class TailoredPromotions:
             "namespace": namespace,
             "placement": placement,
             "n": n,
+            "consent": consent,
         }
         try:
             caller = identify(ctx.request.headers, RUNTIME.view.catalogue)
-            decision = await RUNTIME.decide(caller, read_request(DecisionRequest, fields))
+            decision = await RUNTIME.decide(
+                caller, read_request(DecisionRequest, fields), read_signals(ctx.request.headers)
+            )
         except Exception as error:
             status = status_of(error)
             if status is None:

@@ -32,6 +32,11 @@ class ServingSettings(BaseModel):
     champion_poll_s: float = Field(1.0, gt=0, description="pause between two looks at the alias in MLflow")
     token_days: int = Field(30, ge=1, le=395, description="how long an outcome may come back with its token")
     max_promotions: int = Field(50, ge=1, le=500, description="most promotions in one answer (`n`)")
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+)?$",
+        description="address of the service for browsers; default: as asked",
+    )
     max_reasons: int = Field(5, ge=1, le=50, description="most reasons told with one promotion")
 
     min_consumers: int = Field(

@@ -10,10 +10,11 @@ from serving.live_model import LiveModel
 from serving.members import Members
 from serving.shelf import Shelf, make_shelves
 from serving.token import TokenSigner
+from storage.activity_cookie import PURPOSE
 from storage.catalogue import Stamp, catalogue_stamp, read_catalogue
 from storage.champions import Champion, current_champion
 from storage.database import Connection
-from storage.signing import signing_keys
+from storage.signing import Seal, signing_keys
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -33,8 +34,17 @@ class State:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Seals:
+    """What is signed besides decisions: cookies of a site's visitor and of the network, and links."""
+
+    cookie: Seal
+    network: Seal
+    link: Seal
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class View:
-    """One consistent state: the catalogue, the champion, the two put together, and the signer.
+    """One consistent state: the catalogue, the champion, the two put together, and what is signed with.
 
     `model_problem` tells why the newest champion does not serve, if it was refused.
     """
@@ -43,6 +53,7 @@ class View:
     model: LiveModel | None
     shelves: Mapping[str, Shelf]
     signer: TokenSigner
+    seals: Seals
     model_problem: str | None
 
     @property
@@ -69,7 +80,12 @@ def make_view(
 ) -> View:
     """Put a catalogue and a champion together."""
     shelves = make_shelves(state.catalogue, model)
-    return View(state, model, shelves, signer, model_problem)
+    seals = Seals(
+        cookie=Seal(state.secrets, purpose=PURPOSE),
+        network=Seal(state.secrets, purpose="network-cookie"),
+        link=Seal(state.secrets, purpose="link"),
+    )
+    return View(state, model, shelves, signer, seals, model_problem)
 
 
 def read_state(connection: Connection, *, known: State | None = None) -> State:

@@ -53,6 +53,7 @@ class Keys:
     pages: str
     pages_public: str
     pans: str
+    pans_public: str
 
 
 @dataclass
@@ -178,7 +179,13 @@ def furnish(database_url: str) -> Keys:
             allowed_origins=["https://books.example"],
             legal_basis="contract",
         )
-        add_subscriber(connection, "pans", name="Pans", legal_basis="contract")
+        add_subscriber(
+            connection,
+            "pans",
+            name="Pans",
+            allowed_origins=["https://kitchen.example"],
+            legal_basis="contract",
+        )
         connection.execute(
             "INSERT INTO site (site_id, name, subscriber_id)"
             " VALUES ('books', 'Books', 'pages'), ('kitchen', 'Kitchen', 'pans'), ('blog', 'Blog', NULL)"
@@ -218,6 +225,7 @@ def furnish(database_url: str) -> Keys:
             pages=issue_key(connection, "pages", kind="secret"),
             pages_public=issue_key(connection, "pages", kind="public"),
             pans=issue_key(connection, "pans", kind="secret"),
+            pans_public=issue_key(connection, "pans", kind="public"),
         )
 
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from storage.cookies import cookie_value
+from storage.activity_cookie import cookie_value
 from storage.events import derived_consumer_id
 
 BOTH = ["same_site", "cross_site"]
@@ -134,7 +134,7 @@ def test_claims_7_8_9_activity_includes(service, visits_books, visitor, kind):
 def test_claim_10_activity_is_received_from_the_consumers_computer_on_a_visit_to_a_first_site(
     service, world, visitor
 ):
-    event = world.event(visitor, "fiction1")
+    event = world.event(None, "fiction1", identifier=visitor)
     from_a_browser = service.call(
         "POST",
         "/v1/activity",
@@ -143,7 +143,7 @@ def test_claim_10_activity_is_received_from_the_consumers_computer_on_a_visit_to
         json={"events": [event]},
     )
     assert from_a_browser.json()["stored"] == 1
-    assert presented(service, visitor)["promotion_id"] == "lamp-deal"
+    assert presented_to_cookie(service, visitor)["promotion_id"] == "lamp-deal"
 
 
 def test_claim_11_the_method_obtains_at_a_first_site_stores_and_creates_and_presents_at_a_second(

@@ -21,7 +21,7 @@ CREATE TABLE consent (
     stated_at  timestamptz NOT NULL,
     PRIMARY KEY (namespace, identifier, site_id)
 );
-COMMENT ON TABLE consent IS 'the newest word of a consumer on a site: of events from before it, it has the last say';
+COMMENT ON TABLE consent IS 'the last word of a consumer on a site: no event counts for more, whatever it states';
 """
 
 IDENTITY = """
