@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from serving.catalog import Catalogue
 from serving.errors import KeyRefused, NotASubscriber, OriginRefused, SecretKeyNeeded, SiteRefused
@@ -32,7 +33,7 @@ def identify(headers: Mapping[str, str], catalogue: Catalogue) -> Caller:
 
     Raises
     ------
-    KeyRefused : no key, or one that nobody was given or that was revoked.
+    KeyRefused : no key, or one that nobody was given or that was revoked or has expired.
     OriginRefused : a public key whose `Origin` is not one of its subscriber's.
     NotASubscriber : the subscriber is suspended.
     """
@@ -42,6 +43,9 @@ def identify(headers: Mapping[str, str], catalogue: Catalogue) -> Caller:
     found = catalogue.keys.get(hash_key(key.strip()))
     if found is None or found.revoked_at is not None:
         raise KeyRefused(f"nobody was given the key {key.strip()[:14]!r}...; or it was revoked")
+    if found.expires_at is not None and found.expires_at <= datetime.now(UTC):
+        ended = found.expires_at.isoformat(timespec="seconds")
+        raise KeyRefused(f"the key ...{found.hint} expired at {ended}: a newer one took over; send that one")
     subscriber = catalogue.subscribers[found.subscriber_id]
     if subscriber.status != "active":
         raise NotASubscriber(f"subscriber {subscriber.subscriber_id!r} is {subscriber.status}")

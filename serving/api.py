@@ -31,6 +31,7 @@ from serving.manage import MANAGEMENT
 from serving.privacy import PRIVACY
 from serving.requests import ActivityRequest, DecisionRequest
 from serving.runtime import Runtime
+from serving.sharing import SHARING
 from serving.visitors import VISITORS
 
 logger = logging.getLogger(__name__)
@@ -106,7 +107,10 @@ def create_api(runtime: Runtime) -> Litestar:
         return _problem(error, retry_after_s=runtime.retry_after_s)
 
     return Litestar(
-        [decisions, activity, health, metrics, openapi, *MANAGEMENT, *PRIVACY, *VISITORS, *EMBEDDED],
+        [
+            *[decisions, activity, health, metrics, openapi],
+            *[*MANAGEMENT, *SHARING, *PRIVACY, *VISITORS, *EMBEDDED],
+        ],
         dependencies={
             "runtime": Provide(lambda: runtime, sync_to_thread=False, use_cache=True),
             "caller": Provide(caller, sync_to_thread=False),

@@ -1,7 +1,6 @@
 """The decision: which promotions fit this consumer best on this site now. No I/O, no clock."""
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +13,7 @@ from models.projection import PooledScores
 from models.recommender import Reading
 from serving.answer import Decision, PresentedPromotion, Reason
 from serving.creative import fill_in
+from serving.disclosure import Disclosure
 from serving.live_model import LiveModel
 from serving.reasons import Carried, Explanation, explain
 from serving.shelf import Shelf
@@ -32,8 +32,7 @@ class Ask:
     n: int
     now: datetime
     decision_id: str
-    may_read_site: Callable[[str], bool]
-    """Whether the answer may name what the consumer did on a site."""
+    disclosure: Disclosure
     max_reasons: int
     names_consumer: bool = True
     """Whether the answer may say who the consumer is."""
@@ -186,7 +185,7 @@ def _present(
     # The best are always taken: the policy is deterministic, and its choice has the propensity 1.
     propensity = 1.0
     explanation = _explanation(ask, record, at=at, ranking=ranking, model=model)
-    reasons = _reasons(ask, explanation.carried, shelf=shelf)
+    reasons = _reasons(ask, explanation.carried, shelf=shelf, model=model)
     claim = DecisionClaim(
         decision_id=ask.decision_id,
         promotion_id=promotion.promotion_id,
@@ -240,17 +239,9 @@ def _explanation(
     )
 
 
-def _reasons(ask: Ask, carried: list[Carried], *, shelf: Shelf) -> list[Reason]:
-    return [
-        Reason(
-            site_id=one.site_id,
-            kind=one.kind,
-            share=one.share,
-            item_id=one.item_id,
-            title=shelf.item(one.site_id, one.item_id).title,
-            occurred_at=one.occurred_at,
-        )
-        if ask.may_read_site(one.site_id)
-        else Reason(site_id=one.site_id, kind=one.kind, share=one.share)
+def _reasons(ask: Ask, carried: list[Carried], *, shelf: Shelf, model: LiveModel) -> list[Reason]:
+    told = (
+        ask.disclosure.tell(one, title=shelf.item(one.site_id, one.item_id).title, reach=model.bundle.reach)
         for one in carried
-    ]
+    )
+    return [reason for reason in told if reason is not None]

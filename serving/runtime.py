@@ -29,8 +29,10 @@ from serving.access import Caller, own_site
 from serving.answer import Decision
 from serving.contact import NO_SIGNALS, Contact, Signals, contact_of, own_cookie
 from serving.decision import Ask, decide
-from serving.errors import NotReady, RequestRefused
+from serving.disclosure import Disclosure
+from serving.errors import NotReady, RequestRefused, ServingError
 from serving.live_model import LiveModel, load_champion
+from serving.members import Members, read_members_now
 from serving.metrics import ServingMetrics
 from serving.requests import DecisionRequest
 from serving.room import Room
@@ -39,6 +41,7 @@ from serving.token import TokenSigner
 from serving.view import State, View, make_view, read_state
 from serving.watcher import keep_watcher
 from storage.activity_cookie import ActivityCookie, BadCookie
+from storage.catalogue import MEMBER_TABLES
 from storage.champions import Champion
 from storage.database import Connection, Database, open_database
 from storage.errors import DatabaseUnavailable, StorageError
@@ -69,6 +72,8 @@ class Runtime:
         self._changed = asyncio.Event()
         self._tried = asyncio.Event()
         self._view: View | None = None
+        self._members: Members | None = None
+        self._members_changed = asyncio.Event()
         self._why_not = "the service is starting"
         self._refused: str | None = None
         self._decisions, self._calls = Room("decisions", 0), Room("calls", 0)
@@ -96,6 +101,7 @@ class Runtime:
         self._calls = Room("calls", self._limits.max_in_flight)
         self._threads = ThreadPoolExecutor(self._limits.write_connections + 1, thread_name_prefix="tailor-db")
         self._tasks.append(asyncio.create_task(self._follow(), name="follow the database"))
+        self._tasks.append(asyncio.create_task(self._follow_members(), name="follow keys"))
         with suppress(TimeoutError):
             await asyncio.wait_for(self._tried.wait(), patience_s)
         # Only now, so that its import does not compete with a start; and once for all the workers
@@ -206,9 +212,7 @@ class Runtime:
             n=request.n,
             now=datetime.now(UTC),
             decision_id=secrets.token_hex(16),
-            may_read_site=lambda site: (
-                caller.key_kind == "secret" or view.catalogue.owns(caller.subscriber_id, site)
-            ),
+            disclosure=Disclosure(caller, view.catalogue.members, self.limits.min_consumers),
             max_reasons=self.limits.max_reasons,
             names_consumer=caller.key_kind == "secret",
             why_impersonal=contact.why_not,
@@ -239,7 +243,11 @@ class Runtime:
             return ConsumerRecord("")
         limit = 1 if view.model is None else view.model.bundle.weights.max_events_per_consumer
         return await reader.read_consumer(
-            contact.identity, site_id=site_id, limit=limit, purposes=contact.purposes
+            contact.identity,
+            site_id=site_id,
+            limit=limit,
+            purposes=contact.purposes,
+            without=view.catalogue.members.unusable.get(site_id, ()),
         )
 
     async def _follow(self) -> None:
@@ -292,6 +300,24 @@ class Runtime:
     def _note(self, table: str | None) -> None:
         logger.debug("changed: %s", table or "perhaps anything")
         self._changed.set()
+        if table is None or table in MEMBER_TABLES:
+            self._members_changed.set()
+
+    async def _follow_members(self) -> None:
+        """Take up keys, subscribers and sites at once, while the rest of a change may still be read."""
+        while True:
+            await self._members_changed.wait()
+            self._members_changed.clear()
+            try:
+                self._members = await self.run_own(read_members_now)
+            except (StorageError, ServingError, OSError) as error:
+                # The loop that follows everything has said so already.
+                logger.debug("cannot read the keys, trying again: %s", error)
+                await asyncio.sleep(self.limits.reconnect_s)
+                self._members_changed.set()
+            else:
+                if self._view is not None:
+                    self._view = self._view.with_members(self._members)
 
     async def _refresh_for_ever(self) -> None:
         while True:
@@ -310,12 +336,13 @@ class Runtime:
         state = await self.run_own(functools.partial(read_state, known=known), timeout_s=_REFRESH_TIMEOUT_S)
         # A champion that was refused may have become whole meanwhile, on disk.
         if before is not None and before.model_problem is None and state.same_as(before.state):
-            self._view = dataclasses.replace(before, state=state)
+            view = dataclasses.replace(before, state=state)
         else:
-            self._view = await asyncio.to_thread(self._next_view, state)
+            view = await asyncio.to_thread(self._next_view, state)
             # Long-lived from now on: the collector need not walk over every promotion again and again.
             gc.unfreeze()
             gc.freeze()
+        self._view = view.with_members(self._members)
         self.metrics.catalogue_read.set(state.read_at.timestamp())
 
     def _next_view(self, state: State) -> View:

@@ -39,6 +39,10 @@ class ServingSettings(BaseModel):
     )
     max_reasons: int = Field(5, ge=1, le=50, description="most reasons told with one promotion")
 
+    min_consumers: int = Field(
+        5, ge=1, description="a site or item of others with fewer consumers is named in no reason"
+    )
+
 
 def read_serving_settings(environ: Mapping[str, str] = os.environ) -> ServingSettings:
     """Read the settings of serving from an environment.

@@ -1,12 +1,13 @@
 """Everything a decision needs besides the consumer's activity: immutable, made aside, swapped whole."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from serving.catalog import Catalogue, make_catalogue
 from serving.errors import NotASubscriber
 from serving.live_model import LiveModel
+from serving.members import Members
 from serving.shelf import Shelf, make_shelves
 from serving.token import TokenSigner
 from storage.activity_cookie import PURPOSE
@@ -60,6 +61,12 @@ class View:
         """What is offered, where and by whom."""
         return self.state.catalogue
 
+    def with_members(self, members: Members | None) -> "View":
+        """Return the same view with these members, unless its own are newer."""
+        if members is None or members.read_at <= self.catalogue.members.read_at:
+            return self
+        return replace(self, state=replace(self.state, catalogue=replace(self.catalogue, members=members)))
+
     def shelf(self, site_id: str) -> Shelf:
         """Return the shelf of a subscriber's site."""
         try:
@@ -88,6 +95,6 @@ def read_state(connection: Connection, *, known: State | None = None) -> State:
     if known is not None and known.stamp == stamp:
         catalogue = known.catalogue
     else:
-        catalogue = make_catalogue(read_catalogue(connection, now=now))
+        catalogue = make_catalogue(read_catalogue(connection, now=now), read_at=now)
     champion, secrets = current_champion(connection), tuple(signing_keys(connection))
     return State(catalogue=catalogue, stamp=stamp, champion=champion, secrets=secrets, read_at=now)

@@ -155,7 +155,7 @@ async def links(data: LinkRequest, runtime: Runtime, caller: Caller, signals: Si
     view = runtime.view
     contact = _contact(data, runtime, caller, signals)
     if data.to_site not in view.shelves:
-        raise UnknownSite(data.to_site, known=sorted(view.shelves))
+        raise UnknownSite(data.to_site)
     return _token(_across(contact), data.to_site, LINK_LIFETIME, runtime)
 
 

@@ -89,6 +89,7 @@ def test_a_public_key_is_not_told_what_was_done_on_other_peoples_sites(service, 
             answer = service.call("POST", "/v1/decisions", key=key, json=asked, headers=ORIGIN).json()
             [told[name]] = answer["promotion"]["reasons"]
         assert told["secret"]["item_id"] == "pan1"
+        assert told["secret"]["shared_by"] == "pans"
         assert told["public"] == {**told["secret"], "item_id": None, "title": None, "occurred_at": None}
     finally:
         service.call("DELETE", "/v1/promotions/book-deal", key=service.keys.pages)
