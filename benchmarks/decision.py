@@ -62,6 +62,7 @@ _MEMBERS = Members(
     sites={f"shop-{n}": Site(f"shop-{n}", f"Shop {n}", "shops") for n in range(_N_SITES)},
     subscribers={},
     keys={},
+    origins=frozenset(),
     unusable={},
     read_at=NOW,
 )

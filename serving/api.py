@@ -16,16 +16,17 @@ from litestar.plugins.problem_details import (
     ProblemDetailsPlugin,
 )
 from litestar.types import Message, Scope
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from serving.access import Caller, identify
 from serving.answer import Decision
 from serving.collect import ActivityAnswer, collect
 from serving.contact import Signals, read_signals
+from serving.cors import SubscriberOrigins
 from serving.embed import EMBEDDED
 from serving.errors import STATUS, headers_of, problem_of, status_of
 from serving.fast import FastDecisions
+from serving.guard import RateLimited
 from serving.health import Health, examine
 from serving.manage import MANAGEMENT
 from serving.privacy import PRIVACY
@@ -78,14 +79,8 @@ def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
 
 def create_app(runtime: Runtime) -> ASGIApp:
     """Make the app that is mounted under `/v1`; `runtime` is opened and closed by who mounts it."""
-    # The key is checked against the page's origin; browsers only have to be let through to that check.
-    return CORSMiddleware(
-        FastDecisions(create_api(runtime), runtime),  # type: ignore[arg-type]
-        allow_origins=["*"],
-        allow_methods=["*"],
-        allow_headers=["Authorization", "Content-Type"],
-        expose_headers=["Retry-After"],
-    )
+    decided = FastDecisions(create_api(runtime), runtime)  # type: ignore[arg-type]
+    return SubscriberOrigins(RateLimited(decided, runtime), runtime)
 
 
 def create_api(runtime: Runtime) -> Litestar:

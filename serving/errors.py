@@ -13,6 +13,7 @@ ServingError
 ├── NotFound              404  nothing with this name among what the key may see
 ├── TooLarge              413  more than one call may carry
 ├── TokenRefused          400  a decision token that is not ours or has expired
+├── TooManyRequests       429  the key or the address asks more often than it may
 ├── Busy                  503  as much is under way as one worker can do in time
 └── NotReady              503  the service has not read its catalogue yet, or lost its database
 """
@@ -80,6 +81,15 @@ class TokenRefused(ServingError):
     """A decision token was altered, is not ours, or has expired."""
 
 
+class TooManyRequests(ServingError):
+    """A key, or an address, asks more often than it may; `limit` says which of the two."""
+
+    def __init__(self, limit: str, *, retry_after_s: int) -> None:
+        super().__init__(f"too many requests from this {limit}; ask again in {retry_after_s} s")
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
 class Busy(ServingError):
     """As much is under way as can be done in time: better turned away at once than late."""
 
@@ -97,6 +107,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = MappingProxyType(
         NotFound: HTTPStatus.NOT_FOUND,
         TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         TokenRefused: HTTPStatus.BAD_REQUEST,
+        TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
         Busy: HTTPStatus.SERVICE_UNAVAILABLE,
         NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
         # Storage.
@@ -132,7 +143,7 @@ def problem_of(error: BaseException, *, status: HTTPStatus) -> dict[str, Any]:
 
 def headers_of(status: HTTPStatus, *, retry_after_s: int) -> dict[str, str]:
     """Return the headers that go with a problem document."""
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         return {"Retry-After": str(retry_after_s)}
     if status == HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": "Bearer"}

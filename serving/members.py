@@ -21,12 +21,14 @@ class Members:
 
     Attributes
     ----------
+    origins : where the pages of active subscribers are.
     unusable : for a site the sites whose activity must not be used there; most have none and are left out.
     """
 
     sites: Mapping[str, Site]
     subscribers: Mapping[str, Subscriber]
     keys: Mapping[bytes, KeyRecord]
+    origins: frozenset[str]
     unusable: Mapping[str, tuple[str, ...]]
     read_at: datetime
 
@@ -42,6 +44,9 @@ def make_members(rows: MemberRows, *, read_at: datetime) -> Members:
         sites=MappingProxyType({site.site_id: site for site in rows.sites}),
         subscribers=MappingProxyType({one.subscriber_id: one for one in rows.subscribers}),
         keys=MappingProxyType({key.key_hash: key for key in rows.keys}),
+        origins=frozenset(
+            origin for one in rows.subscribers if one.status == "active" for origin in one.allowed_origins
+        ),
         unusable=MappingProxyType(unusable_sites(rows.sites, rows.subscribers)),
         read_at=read_at,
     )

@@ -55,6 +55,12 @@ class ServingMetrics:
             ["fault"],
             registry=self._registry,
         )
+        self.rate_limited = Counter(
+            "tailor_rate_limited_total",
+            "Requests turned away because a key or an address asked too often.",
+            ["limit"],
+            registry=self._registry,
+        )
         self.swaps = Counter(
             "tailor_champion_changes_total",
             "Champions taken over or refused.",

@@ -31,6 +31,7 @@ from serving.contact import NO_SIGNALS, Contact, Signals, contact_of, own_cookie
 from serving.decision import Ask, decide
 from serving.disclosure import Disclosure
 from serving.errors import NotReady, RequestRefused, ServingError
+from serving.gate import Gate
 from serving.live_model import LiveModel, load_champion
 from serving.members import Members, read_members_now
 from serving.metrics import ServingMetrics
@@ -65,6 +66,7 @@ class Runtime:
     def __init__(self) -> None:
         self._settings: Settings | None = None
         self._limits: ServingSettings | None = None
+        self.gate: Gate | None = None
         self._database: Database | None = None
         self._reader: ConsumerReader | None = None
         self._threads: ThreadPoolExecutor | None = None
@@ -97,6 +99,7 @@ class Runtime:
         sys.setswitchinterval(_SWITCH_S)
         self._settings = read_settings(environ)
         self._limits = read_serving_settings(environ)
+        self.gate = Gate(self._limits)
         self._decisions = Room("decisions", self._limits.max_in_flight)
         self._calls = Room("calls", self._limits.max_in_flight)
         self._threads = ThreadPoolExecutor(self._limits.write_connections + 1, thread_name_prefix="tailor-db")

@@ -15,6 +15,7 @@ from serving.access import identify
 from serving.api import create_app
 from serving.contact import read_signals
 from serving.errors import headers_of, problem_of, status_of
+from serving.guard import GuardedService
 from serving.me import create_page
 from serving.requests import DecisionRequest, read_request
 from serving.runtime import Runtime
@@ -96,6 +97,9 @@ class TailoredPromotions:
             return _refusal(ctx, error, status)  # type: ignore[return-value]
         # Already JSON: BentoML passes a response through as it is.
         return Response(msgspec.json.encode(decision), media_type="application/json")  # type: ignore[return-value]
+
+
+TailoredPromotions.add_asgi_middleware(GuardedService, runtime=RUNTIME)  # type: ignore[attr-defined]
 
 
 def log_like_bentoml() -> None:

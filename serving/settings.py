@@ -22,6 +22,15 @@ class ServingSettings(BaseModel):
     max_in_flight: int = Field(
         64, ge=1, description="decisions, and as many other calls, under way at once in a worker; then 503"
     )
+    rate_per_key: float = Field(
+        5000.0, ge=0, description="requests a second of a key to a worker, ten seconds' worth at once; 0: any"
+    )
+    rate_per_address: float = Field(
+        100.0, ge=0, description="the same of an address without a secret key; 0: any"
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, le=10, description="proxies before the service: whom X-Forwarded-For is believed of"
+    )
     log_every: int = Field(0, ge=0, description="every so many decisions one is logged, as JSON; 0: none is")
     retry_after_s: int = Field(2, ge=1, description="what Retry-After says while the service cannot answer")
     refresh_s: float = Field(

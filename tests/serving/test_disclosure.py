@@ -21,6 +21,7 @@ MEMBERS = Members(
     sites={site_id: Site(site_id, site_id, owner) for site_id, owner in SITES.items()},
     subscribers={},
     keys={},
+    origins=frozenset(),
     unusable={},
     read_at=NOW,
 )

@@ -44,7 +44,7 @@ def test_a_browser_may_ask_whether_it_may_ask(service):
     }
     answer = service.call("OPTIONS", "/v1/activity", headers=headers)
     assert answer.status_code == 200
-    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-origin"] == ORIGIN["Origin"]
 
 
 @pytest.mark.parametrize(
