@@ -7,10 +7,10 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
-.PHONY: help setup demo test lint format bench notebooks lock clean
+.PHONY: help setup demo test lint format bench notebooks screenshots lock clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -52,6 +52,9 @@ bench: setup  ## run the benchmarks; figures go to var/benchmarks/
 notebooks: $(VENV)/.installed-dev  ## open the notebooks
 	$(BIN)/python -m pip install --quiet -r requirements-notebooks.lock
 	$(BIN)/jupyter lab notebooks
+
+screenshots: $(VENV)/.installed-dev  ## visit the demo's shops with Chromium; pictures go to docs/images/
+	$(BIN)/python -m examples.shops.screenshots
 
 COMPILE := $(BIN)/uv pip compile --quiet --no-emit-index-url --universal --python-version 3.11 --no-annotate --no-header
 

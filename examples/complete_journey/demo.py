@@ -65,7 +65,7 @@ def run(
     say.print(f"Champion: version {best.version}, {best.model}.")
     say.rule("3. Serve")
     keys = _keys(database)
-    with _server(port) as url:
+    with serve(port) as url:
         wait_until_ready(url)
         say.print(f"Serving at {url}.")
         say.rule("4. The story")
@@ -161,7 +161,7 @@ def _keys(database: Database) -> Mapping[str, str]:
 
 
 @contextmanager
-def _server(port: int) -> Any:
+def serve(port: int) -> Any:
     """`tailor serve` as a process of its own, stopped at the end however the story ends."""
     command = [sys.executable, "-m", "tailor", "serve", "--port", str(port)]
     # A session of its own: Ctrl-C reaches the demo alone, which then stops the server in order.

@@ -393,8 +393,9 @@
     watchVisible(body, () => outcome('promotion_view', click));
   }
 
-  const why = (reasons) => new Set(reasons.slice(0, 3).map((one) => 'Because you '
-    + ({ page_view: 'viewed ', purchase: 'bought ' }[one.kind] || 'looked into ') + (one.title || 'something')
+  // What others may know of a site may be less than the title.
+  const why = (reasons) => new Set(reasons.slice(0, 3).map((one) => 'Because ' + (one.title ? '' : 'of what ') + 'you '
+    + ({ page_view: 'viewed', purchase: 'bought' }[one.kind] || 'looked into') + (one.title ? ' ' + one.title : '')
     + (one.site_id === site ? ' here' : ' at ' + one.site_id)));
 
   // Seen: half of it in view for one second.
