@@ -57,6 +57,11 @@ class Settings(BaseModel):
         return self.home / "postgres"
 
     @property
+    def snapshots_dir(self) -> Path:
+        """Directory of the snapshots that trainings learn from."""
+        return self.home / "snapshots"
+
+    @property
     def tracking_uri(self) -> str:
         """MLflow's tracking URI, always absolute."""
         return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
