@@ -73,7 +73,8 @@ class TokenSigner:
         """
         if not isinstance(token, str) or len(token) > _MAX_CHARS:
             raise TokenRefused(
-                f"the decision token is not a text of at most {_MAX_CHARS} characters; send it back as it came"
+                f"the decision token is not a text of at most {_MAX_CHARS} characters; "
+                "send it back as it came"
             )
         try:
             claim = self._seal.open(token, DecisionClaim)

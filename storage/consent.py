@@ -1,7 +1,7 @@
 """What consumers agreed to. Their last word on a site limits every event, whatever the event itself states.
 
-Taking back works at once and in the rows themselves: what may not be used for a purpose any more is marked so,
-and what may not be used at all is deleted.
+Taking back works at once and in the rows themselves: what may not be used for a purpose any more is marked
+so, and what may not be used at all is deleted.
 """
 
 import json
@@ -29,7 +29,9 @@ class Consent:
     @property
     def purposes(self) -> list[str]:
         """The purposes agreed to."""
-        return [name for name, agreed in ((SAME_SITE, self.same_site), (CROSS_SITE, self.cross_site)) if agreed]
+        return [
+            name for name, agreed in ((SAME_SITE, self.same_site), (CROSS_SITE, self.cross_site)) if agreed
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,9 @@ def limit_to_consent(
     stated = stated_consents(connection, ((event.namespace, event.identifier) for event in events))
     if not stated:
         return list(events)
-    return [_limited(event, stated.get((event.namespace, event.identifier, event.site_id))) for event in events]
+    return [
+        _limited(event, stated.get((event.namespace, event.identifier, event.site_id))) for event in events
+    ]
 
 
 def stated_consents(

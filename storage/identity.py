@@ -40,7 +40,8 @@ def enter(connection: Connection, identity: Identity) -> str:
     """
     row = connection.execute(
         "INSERT INTO identifier AS i (namespace, identifier, consumer_id) VALUES (%s, %s, %s)"
-        " ON CONFLICT (namespace, identifier) DO UPDATE SET consumer_id = i.consumer_id RETURNING consumer_id",
+        " ON CONFLICT (namespace, identifier) DO UPDATE SET consumer_id = i.consumer_id"
+        " RETURNING consumer_id",
         (*identity, derived_consumer_id(*identity)),
     ).fetchone()
     if row is None:
@@ -66,6 +67,8 @@ def join(
         When both are known by different logins: two people share a browser, or a link was passed on. Or when
         the link was followed before.
     """
+    if token_id is None and _are_one(connection, one, other):
+        return None
     # In one order, so that two joins of the same pair wait for each other.
     owners = {identity: enter(connection, identity) for identity in sorted({one, other})}
     gone, kept = owners[one], owners[other]
@@ -151,13 +154,21 @@ def _move(connection: Connection, gone: str, kept: str, *, how: Evidence, token_
     ).fetchall()
     moved = {"identifiers": sorted(map(list, identifiers)), "audiences": sorted(row[0] for row in audiences)}
     row = connection.execute(
-        "INSERT INTO merge (how, from_consumer, into_consumer, moved, token_id) VALUES (%s, %s, %s, %s, %s)"
-        f" RETURNING {_COLUMNS}",
+        f"INSERT INTO merge ({_MADE}) VALUES (%s, %s, %s, %s, %s) RETURNING {_COLUMNS}",  # noqa: S608
         (how, gone, kept, json.dumps(moved), token_id),
     ).fetchone()
     if row is None:
         raise AssertionError(gone, kept)
     return _merge(row)
+
+
+def _are_one(connection: Connection, one: Identity, other: Identity) -> bool:
+    """Whether they are known to be one consumer's: asked at every contact, so that it locks nothing."""
+    found = connection.execute(
+        "SELECT consumer_id FROM identifier WHERE (namespace, identifier) IN ((%s, %s), (%s, %s))",
+        (*one, *other),
+    ).fetchall()
+    return len(found) == 2 and found[0] == found[1]
 
 
 def _is_used(connection: Connection, token_id: str) -> bool:
@@ -171,6 +182,7 @@ def _logins(connection: Connection, consumer_id: str) -> set[str]:
     return {row[0] for row in rows}
 
 
+_MADE = "how, from_consumer, into_consumer, moved, token_id"
 _COLUMNS = "merge_id, at, how, from_consumer, into_consumer, moved, undone_at"
 
 
