@@ -68,12 +68,14 @@ keys = typer.Typer(help="Keys of subscribers: secret for servers, public for bro
 quarantined = typer.Typer(help="Rows and events that were not stored, and why.", no_args_is_help=True)
 consumers = typer.Typer(help="What is stored about one consumer.", no_args_is_help=True)
 merges = typer.Typer(help="Who turned out to be whom, and how to part them again.", no_args_is_help=True)
+retention = typer.Typer(help="How long activity is kept.", no_args_is_help=True)
 app.add_typer(imports, name="import")
 app.add_typer(sources, name="source")
 app.add_typer(subscribers, name="subscriber")
 app.add_typer(keys, name="key")
 app.add_typer(quarantined, name="quarantine")
 app.add_typer(consumers, name="consumer")
+app.add_typer(retention, name="retention")
 app.add_typer(merges, name="merge")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -846,6 +848,33 @@ def _import(how: Callable[..., Any], files: Sequence[Path], *, as_json: bool, **
             **names,
         )
     _show({"read": report.read, **asdict(report)}, as_json=as_json)
+
+
+@retention.command("sweep", epilog="Example: tailor retention sweep --dry-run")
+def sweep_retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete activity older than TAILOR_RETENTION_MONTHS, and names with nothing left under them."""
+    from storage.retention import sweep
+
+    settings = read_settings()
+    with _database(settings) as database, _progress() as bar:
+        done = sweep(database, months=settings.retention_months, dry_run=dry_run, progress=bar)
+    _show(done, as_json=as_json)
+
+
+@retention.command("list", epilog="Example: tailor retention list --json")
+def list_retention(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the sweeps, newest first: when, and how many rows of each table went."""
+    from storage.retention import list_sweeps
+
+    with _database() as database, database.connection() as connection:
+        found = list_sweeps(connection, limit=limit)
+    _show(found, as_json=as_json, empty="nothing was swept yet")
 
 
 def _finish_erasures(database: Database, settings: Settings) -> bool:
