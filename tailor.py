@@ -35,7 +35,7 @@ from models.errors import ModelsError
 from serving.errors import ServingError
 from serving.server import QUIET
 from storage.database import Database, open_database
-from storage.errors import DatabaseBusy, StorageError
+from storage.errors import StorageError
 from storage.schema import check_schema, migrate
 from storage.settings import Settings, read_settings
 from training.errors import TrainingError
@@ -884,7 +884,7 @@ def _finish_erasures(database: Database, settings: Settings) -> bool:
     try:
         with _progress() as bar:
             done = finish_erasures(database, settings, progress=bar)
-    except DatabaseBusy as error:
+    except StorageError as error:
         stderr.print(f"the files are cleaned later, for {error}", highlight=False, soft_wrap=True)
         return False
     for path in done.waiting_for:

@@ -41,19 +41,29 @@ async def keep_up(environ: Mapping[str, str], *, every_s: float) -> None:
 
 def tidy_up(database: Database, settings: Settings) -> None:
     """Do what there is to do now; what cannot be done now is for the next time."""
-    try:
-        forgetting = finish_erasures(database, settings)
-        if forgetting.cleaned:
-            logger.info("the files hold nothing of %d erasures any more", len(forgetting.cleaned))
-        for what in forgetting.not_ours:
-            logger.info("left to the operator of the database: %s", what)
-        with database.connection() as connection:
-            due = is_sweep_due(connection)
-        if due:
-            swept = sweep(database, months=settings.retention_months)
-            logger.info("deleted from before %s: %s", swept.kept_since.date(), dict(swept.rows_deleted))
-    except DatabaseBusy as error:
-        logger.info("tidied up later: %s", error)
+    for task in (_finish_erasures, _sweep):
+        try:
+            task(database, settings)
+        except DatabaseBusy as error:
+            logger.info("tidied up later: %s", error)
+        except StorageError as error:
+            logger.warning("not tidied up: %s", error)
+
+
+def _finish_erasures(database: Database, settings: Settings) -> None:
+    forgetting = finish_erasures(database, settings)
+    if forgetting.cleaned:
+        logger.info("the files hold nothing of %d erasures any more", len(forgetting.cleaned))
+    for what in forgetting.not_ours:
+        logger.info("left to the operator of the database: %s", what)
+
+
+def _sweep(database: Database, settings: Settings) -> None:
+    with database.connection() as connection:
+        if not is_sweep_due(connection):
+            return
+    swept = sweep(database, months=settings.retention_months)
+    logger.info("deleted from before %s: %s", swept.kept_since.date(), dict(swept.rows_deleted))
 
 
 def main() -> None:

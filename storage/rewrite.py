@@ -22,7 +22,7 @@ import psycopg
 from psycopg import sql
 
 from storage.database import Connection, Database
-from storage.errors import DatabaseBusy
+from storage.errors import DatabaseBusy, StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ def rewrite(database: Database, table: str) -> None:
     ------
     DatabaseBusy
         When somebody holds the table all the time, as an import or a backup does; it is as it was.
+    StorageError
+        When this role may not.
     """
     with database.session() as session:
         session.execute(sql.SQL("SET lock_timeout TO {}").format(LOCK_TIMEOUT))
@@ -214,7 +216,15 @@ class _Copy:
 
     def rewrite_in_place(self) -> None:
         """Have PostgreSQL do it, and everybody wait."""
+        before = self._one("SELECT pg_relation_filenode(%s)", self._table)
+        # Without the right to, it warns and does nothing.
         self._run("VACUUM (FULL) {table}")
+        if before == self._one("SELECT pg_relation_filenode(%s)", self._table):
+            owner = self._one("SELECT tableowner FROM pg_tables WHERE tablename = %s", self._table)
+            raise StorageError(
+                f"deleted rows stay in the files of the table {self._table}, which only its owner {owner} "
+                "may write anew; run as that role: tailor erasures --finish"
+            )
         self._run("ANALYZE {table}")
 
     def _rename(self, kind: str, old: str, new: str) -> None:
