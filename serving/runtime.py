@@ -39,6 +39,7 @@ from serving.requests import DecisionRequest
 from serving.room import Room
 from serving.settings import ServingSettings, read_serving_settings
 from serving.token import TokenSigner
+from serving.upkeep import keep_up
 from serving.view import State, View, make_view, read_state
 from serving.watcher import keep_watcher
 from storage.activity_cookie import ActivityCookie, BadCookie
@@ -109,8 +110,12 @@ class Runtime:
             await asyncio.wait_for(self._tried.wait(), patience_s)
         # Only now, so that its import does not compete with a start; and once for all the workers
         # of a machine.
-        if self._limits.watch_champion and worker_index in (None, 1):
-            self._tasks.append(asyncio.create_task(keep_watcher(environ), name="keep the champion watcher"))
+        if worker_index in (None, 1):
+            tidying = keep_up(environ, every_s=self._limits.upkeep_s)
+            self._tasks.append(asyncio.create_task(tidying, name="tidy up"))
+            if self._limits.watch_champion:
+                watching = keep_watcher(environ)
+                self._tasks.append(asyncio.create_task(watching, name="keep the champion watcher"))
 
     async def close(self) -> None:
         """Stop following, finish what is being written, let go of the connections."""
