@@ -94,6 +94,10 @@ class ServingMetrics:
         """Count a decision."""
         self._child(self.decisions, strategy, model_version).inc()
 
+    def count_events(self, result: str, n_events: int) -> None:
+        """Count events of which the same became."""
+        self._child(self.events, result).inc(n_events)
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the time spent inside to a stage."""

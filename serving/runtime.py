@@ -41,6 +41,7 @@ from serving.settings import ServingSettings, read_serving_settings
 from serving.token import TokenSigner
 from serving.view import State, View, make_view, read_state
 from serving.watcher import keep_watcher
+from serving.writer import ActivityWriter, Delivery, Written
 from storage.activity_cookie import ActivityCookie, BadCookie
 from storage.catalogue import MEMBER_TABLES
 from storage.champions import Champion
@@ -70,6 +71,7 @@ class Runtime:
         self._database: Database | None = None
         self._reader: ConsumerReader | None = None
         self._threads: ThreadPoolExecutor | None = None
+        self._writer: ActivityWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
         self._tried = asyncio.Event()
@@ -103,6 +105,7 @@ class Runtime:
         self._decisions = Room("decisions", self._limits.max_in_flight)
         self._calls = Room("calls", self._limits.max_in_flight)
         self._threads = ThreadPoolExecutor(self._limits.write_connections + 1, thread_name_prefix="tailor-db")
+        self._writer = ActivityWriter(self.run_own, n_writers=self._limits.write_connections)
         self._tasks.append(asyncio.create_task(self._follow(), name="follow the database"))
         self._tasks.append(asyncio.create_task(self._follow_members(), name="follow keys"))
         with suppress(TimeoutError):
@@ -185,6 +188,25 @@ class Runtime:
         try:
             async with asyncio.timeout(limit_s):
                 return await asyncio.get_running_loop().run_in_executor(threads, transact)
+        except TimeoutError as error:
+            raise DatabaseUnavailable(
+                f"the database did not finish within {limit_s:g} s; try again"
+            ) from error
+
+    async def store(self, delivery: Delivery) -> list[Written]:
+        """Make activity durable; says of each event what became of it.
+
+        Raises
+        ------
+        Busy, NotReady, DatabaseUnavailable : as for `run`.
+        """
+        writer, limit_s = self._writer, self.limits.write_timeout_s
+        if writer is None:
+            raise NotReady(self._why_not)
+        try:
+            with self._calls:
+                async with asyncio.timeout(limit_s):
+                    return await writer.write(delivery)
         except TimeoutError as error:
             raise DatabaseUnavailable(
                 f"the database did not finish within {limit_s:g} s; try again"
