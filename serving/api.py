@@ -18,7 +18,7 @@ from litestar.plugins.problem_details import (
 from litestar.types import Message, Scope
 from starlette.types import ASGIApp
 
-from serving.access import Caller, identify
+from serving.access import Caller
 from serving.answer import Decision
 from serving.collect import ActivityAnswer, collect
 from serving.contact import Signals, read_signals
@@ -86,7 +86,7 @@ def create_api(runtime: Runtime) -> Litestar:
     """Make the app that knows every route, describes them and refuses."""
 
     def caller(request: Request[Any, Any, State]) -> Caller:
-        return identify(request.headers, runtime.view.catalogue)
+        return runtime.identify(request.headers)
 
     def signals(request: Request[Any, Any, State]) -> Signals:
         return read_signals(request.headers)

@@ -88,8 +88,7 @@ async def collect(data: ActivityRequest, *, runtime: Runtime, caller: Caller, si
     if not verdicts:
         raise RequestRefused("events is empty, and no activity cookie of `site_id` holds any")
     network = network_claim(signals, seal=view.seals.network, now=now, metrics=runtime.metrics)
-    with runtime.metrics.timed("store"):
-        outcomes = await runtime.store(Delivery(verdicts, network))
+    outcomes = await runtime.store(Delivery(verdicts, network))
     answers = [
         EventAnswer(
             event_id=_event_id(raw_events[at]) if at < len(raw_events) else outcome.event_id,

@@ -14,7 +14,7 @@ import msgspec
 from litestar.datastructures import Cookie
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.access import Caller, identify
+from serving.access import Caller
 from serving.answer import Decision
 from serving.collect import ActivityAnswer, collect
 from serving.contact import READ, Signals, read_signals
@@ -68,7 +68,7 @@ class FastCalls:
         told = {"content-type": _JSON}
         cookies: Sequence[Cookie] = ()
         try:
-            caller = identify(headers, self._runtime.view.catalogue)
+            caller = self._runtime.identify(headers)
             found, cookies = await call.answer(call.read(body), caller, read_signals(headers))
             status, answer = HTTPStatus.OK, self._write(found)
         except Exception as error:
