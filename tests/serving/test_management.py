@@ -1,5 +1,8 @@
 """Items and promotions over HTTP, health, metrics and the description of the API."""
 
+import re
+from collections import Counter
+
 import pytest
 
 
@@ -164,6 +167,21 @@ def test_the_metrics_count_decisions_by_strategy_and_version(service):
     before = counted()
     service.decide("somebody to count")
     assert counted() == before + 1
+
+
+def test_every_stage_of_every_16th_request_is_timed(service, world):
+    def counted():
+        page = service.call("GET", "/v1/metrics").text
+        lines = [line for line in page.splitlines() if line.startswith("tailor_stage_seconds_count{")]
+        return Counter({re.search('stage="([a-z]+)"', line)[1]: float(line.split()[-1]) for line in lines})
+
+    before = counted()
+    for _ in range(32):
+        service.decide("somebody to time")
+        service.send(world.event("somebody to time", "cook1"))
+    timed = counted() - before
+    # The pages of metrics need no key; both kinds of calls do.
+    assert timed == {"auth": 4, "read": 2, "score": 2, "sign": 2, "decide": 2, "store": 2}
 
 
 def test_the_api_describes_itself(service):
