@@ -3,8 +3,9 @@
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,9 +14,8 @@ from examples.complete_journey.story import STORY, play, wait_until_ready
 from examples.complete_journey.tables import read_complete_journey, write_import_files
 from examples.shops.shop import ShopFront
 from examples.shops.street import open_shops
-from storage.consumers import erase
 from storage.database import Database
-from storage.errors import UnknownConsumer
+from storage.events import NETWORK
 from storage.imports import import_activity, import_audiences, import_items, import_promotions
 from storage.settings import Settings
 from storage.subscribers import add_subscriber, issue_key, list_keys, list_subscribers, revoke_key
@@ -98,15 +98,18 @@ def _shift(database: Database) -> timedelta:
 
 def _forget_the_story(database: Database) -> None:
     """Take back what the story's household did in an earlier run; its purchases are loaded again."""
-    with database.connection() as connection, suppress(UnknownConsumer):
-        erase(connection, STORY.consumer_id)
+    with database.connection() as connection:
+        connection.execute(
+            "DELETE FROM activity WHERE namespace = %s AND identifier = %s", (NETWORK, STORY.consumer_id)
+        )
 
 
 def _load(database: Database, settings: Settings, *, shift: timedelta, progress: Progress) -> None:
-    with progress() as report:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with progress() as report, tempfile.TemporaryDirectory(prefix=".demo-", dir=settings.home) as directory:
         report("reading tables", 0, 1)
         journey = read_complete_journey(FOLDER, shift=shift, until=DEMO_DAY)
-        files = write_import_files(journey, settings.home / "demo")
+        files = write_import_files(journey, Path(directory))
         report("reading tables", 1, 1)
 
         def bar(name: str) -> Callable[[Path, float, int], None]:
