@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 from rich.console import Console
 
 from examples.complete_journey.demo import run, serve
@@ -31,7 +31,7 @@ IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZES: Mapping[str, Any] = {
     "wide": {"viewport": {"width": 1280, "height": 860}},
-    "narrow": {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2},
+    "narrow": {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 1.5},
 }
 LIKED = "taco-night"
 LARGEST_BYTES = 300_000
@@ -66,7 +66,11 @@ def main() -> None:
 
 
 def visit(
-    context: BrowserContext, larder: ShopFront, barrow: ShopFront, *, keep: Callable[[Page, str], None]
+    context: BrowserContext,
+    larder: ShopFront,
+    barrow: ShopFront,
+    *,
+    keep: Callable[[Page | Locator, str], None],
 ) -> None:
     """Go through both shops and the visitor's own page, keeping a picture of each stage."""
     page = context.new_page()
@@ -86,10 +90,9 @@ def visit(
     page.get_by_role("button", name="Accept all").click()
     expect(page.locator("[data-offer-note]")).to_have_text("Picked for you")
     _settled(page)
-    why = page.get_by_text("Why this?")
-    if why.count():
-        why.click()
     keep(page, "barrow")
+    page.get_by_text("Why this?").click()
+    keep(page.locator(".offer"), "why")
     page.get_by_role("button", name="Your data").first.click()
     page.wait_for_url("**/me/**")
     keep(page, "me")
@@ -118,9 +121,9 @@ def _quiet() -> Any:
     yield lambda _stage, _done, _total: None
 
 
-def _keep(size: str, page: Page, name: str) -> None:
-    """Save what the window shows, as small as it can be without loss."""
-    picture = Image.open(io.BytesIO(page.screenshot()))
+def _keep(size: str, shown: Page | Locator, name: str) -> None:
+    """Save what the window or a part of it shows, as small as it can be without loss."""
+    picture = Image.open(io.BytesIO(shown.screenshot()))
     file = IMAGES / f"{name}-{size}.png"
     picture.convert("RGB").save(file, optimize=True)
     n_bytes = file.stat().st_size
