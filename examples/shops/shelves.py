@@ -31,7 +31,10 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class Brand:
-    """A shop: the site it is in the network, its name and looks, and its shelves."""
+    """A shop: the site it is in the network, its name and looks, and its shelves.
+
+    One with `server_mode` leads a path of its own to the service, which then keeps the visitor's cookie.
+    """
 
     site_id: str
     name: str
@@ -40,6 +43,7 @@ class Brand:
     house_offer: str
     shelves: tuple[Shelf, ...] = field(repr=False)
     sells_sizes: bool = True
+    server_mode: bool = False
 
 
 LARDER = Brand(
@@ -217,6 +221,7 @@ BARROW = Brand(
     welcome="Eat the rainbow.",
     house_offer="Picked yesterday. Yours today.",
     sells_sizes=False,
+    server_mode=True,
     shelves=(
         Shelf(
             "tropical",

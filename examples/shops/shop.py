@@ -1,6 +1,7 @@
 """One shop as a web application: pages made on the server, a cart kept in the tab, and the tag."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -16,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from examples.shops.drawings import draw
+from examples.shops.passage import Passage
 from examples.shops.shelves import Brand, Shelf
 from examples.shops.stock import PLACEMENT, Product, image_path, page_path
 
@@ -45,11 +47,24 @@ class ShopFront:
     service: str
     key: str = field(repr=False)
 
+    @property
+    def tag_base(self) -> str:
+        """Where the pages find the tag: at the service, or at the shop's own path to it."""
+        return "/t" if self.brand.server_mode else self.service
+
 
 def create_shop(shop: ShopFront) -> Starlette:
     """Make the shop's application."""
-    pages = _Pages(shop)
+    pages, passage = _Pages(shop), Passage(shop.service)
+
+    @asynccontextmanager
+    async def while_open(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await passage.aclose()
+
+    by_server = [Route("/t/{path:path}", passage.pass_on, methods=["GET", "POST"])]
     return Starlette(
+        lifespan=while_open,
         routes=[
             Route("/", pages.front),
             Route("/shelf/{slug}", pages.shelf),
@@ -58,6 +73,7 @@ def create_shop(shop: ShopFront) -> Starlette:
             Route("/image/{item_id}.svg", pages.image),
             Route("/favicon.svg", pages.icon),
             Mount("/static", StaticFiles(directory=HERE / "static")),
+            *(by_server if shop.brand.server_mode else []),
         ],
         middleware=[Middleware(_Headers, policy=content_security_policy(shop))],
         exception_handlers={404: pages.missing},
@@ -66,11 +82,12 @@ def create_shop(shop: ShopFront) -> Starlette:
 
 def content_security_policy(shop: ShopFront) -> str:
     """What the shop's pages may load: their own things, the tag's calls, and the other shop's pictures."""
+    service = "'self'" if shop.brand.server_mode else shop.service
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src 'self' {shop.service}",
-            f"connect-src {shop.service}",
+            "script-src 'self'" if shop.brand.server_mode else f"script-src 'self' {service}",
+            f"connect-src {service}",
             f"img-src 'self' {shop.neighbour.origin}",
             "style-src 'self'",
             "base-uri 'none'",

@@ -85,7 +85,7 @@ def _door(port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def _serving(app: ASGIApp, door: socket.socket) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
     thread.start()
     try:

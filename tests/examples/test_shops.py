@@ -5,8 +5,14 @@ import xml.etree.ElementTree as ET
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from examples.shops.drawings import SHAPES, draw
+from examples.shops.passage import Passage
 from examples.shops.shelves import BARROW, BRANDS, LARDER, Brand
 from examples.shops.shop import Neighbour, ShopFront, content_security_policy, create_shop
 from examples.shops.stock import find_stock, readable_size, tell_network
@@ -192,3 +198,48 @@ def test_both_shops_open_with_keys_for_their_own_origins_and_close_again(sold: D
             assert re.fullmatch(rf"http://{site}\.localhost:\d+", mine)
             keys = list_keys(connection, subscriber_id=site)
             assert [key.revoked_at is None for key in keys] == [False, True]
+
+
+@pytest.mark.anyio
+async def test_a_shop_in_server_mode_hands_calls_to_the_service_and_its_cookies_back(sold: Database):
+    asked = []
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        asked.append((request.method, request.url.path, dict(request.headers), await request.body()))
+        response = Response("{}", media_type="application/json")
+        response.set_cookie("one", "1", secure=True, httponly=True)
+        response.set_cookie("two", "2", secure=True)
+        await response(scope, receive, send)
+
+    shop = front(sold, BARROW)
+    assert "http://promotions" not in content_security_policy(shop)
+    passage = Passage(shop.service)
+    passage._client._transport = httpx.ASGITransport(app=answer)
+    app = Starlette(routes=[Route("/t/{path:path}", passage.pass_on, methods=["POST"])])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://shop") as http:
+        got = await http.post(
+            "/t/v1/activity",
+            content=b"{}",
+            headers={"cookie": "tailor_activity=x", "origin": "http://shop", "x-other": "y", "sec-gpc": "1"},
+        )
+    ((method, path, headers, body),) = asked
+    assert (method, path, body) == ("POST", "/v1/activity", b"{}")
+    assert (headers["host"], headers["cookie"]) == ("promotions.localhost:3", "tailor_activity=x")
+    assert (headers["origin"], headers["sec-gpc"]) == ("http://shop", "1")
+    assert "x-other" not in headers
+    # Over plain http, where a cookie cannot ask for more.
+    assert got.headers.get_list("set-cookie") == [
+        "one=1; HttpOnly; Path=/; SameSite=lax",
+        "two=2; Path=/; SameSite=lax",
+    ]
+    await passage.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_service_that_is_away_is_a_bad_gateway(sold: Database):
+    passage = Passage("http://promotions.localhost:1")
+    app = Starlette(routes=[Route("/t/{path:path}", passage.pass_on)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://shop") as http:
+        assert (await http.get("/t/v1/tag.js")).status_code == 502
+    await passage.aclose()
