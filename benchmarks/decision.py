@@ -43,7 +43,8 @@ from serving.live_model import LiveModel
 from serving.shelf import Shelf, make_shelves
 from serving.token import TokenSigner
 from storage.catalogue import PromotionRow
-from storage.reader import ConsumerRecord, Event
+from storage.reader import ConsumerRecord
+from storage.recent import Event, Events
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SITE = "shop-0"
@@ -225,7 +226,7 @@ def make_records(items: ItemIds, n_histories: int, *, random_state: int = 1) -> 
     """Consumers with 50 events each, anywhere on the network, within half a year."""
     random = np.random.default_rng(random_state)
     return [
-        ConsumerRecord(f"consumer-{number}", tuple(_make_events(items, random)))
+        ConsumerRecord(f"consumer-{number}", Events.of(_make_events(items, random)))
         for number in range(n_histories)
     ]
 

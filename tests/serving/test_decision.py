@@ -1,6 +1,7 @@
 """The decision by itself: what the shortlist leaves out must still be shown where nothing else may be."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 
@@ -45,3 +46,48 @@ def test_the_shortlist_decides_like_all_promotions_and_gives_way_where_too_few_m
     nothing = replace(counter, shelf=with_only(counter.shelf, [])).decide(record)
     assert shown(nothing) is None
     assert "is live at" in (nothing.reason or "")
+
+
+def test_a_promotion_is_shown_from_the_moment_it_begins_until_the_moment_it_ends() -> None:
+    shelf = make_counter(make_als(make_items(4, n_sites=1), 2), 4).shelf
+    hours = NOW.timestamp() + 3600 * np.array([[-np.inf, 1, 1, 2], [np.inf, 2, 3, np.inf]])
+    shelf = replace(shelf, starts_s=hours[0], ends_s=hours[1])
+    expected = {
+        0: [0],
+        0.5: [0],
+        1: [0, 1, 2],
+        1.5: [0, 1, 2],
+        2: [0, 2, 3],
+        2.5: [0, 2, 3],
+        3: [0, 3],
+        9: [0, 3],
+    }
+    # Back and forth, for what was worked out is kept.
+    for hour in [*expected, *reversed(expected), 1.5, 0, 9]:
+        live = shelf.eligible(NOW + timedelta(hours=hour), placement=None)
+        assert np.flatnonzero(live).tolist() == expected[hour]
+    assert not shelf.eligible(NOW, placement=None, among=np.array([1, 3])).any()
+
+
+def test_only_placements_that_a_promotion_names_are_kept() -> None:
+    shelf = make_counter(make_als(make_items(3, n_sites=1), 2), 3).shelf
+    anywhere = np.array([True, False, False])
+    shelf = replace(shelf, anywhere=anywhere, in_placement={"banner": np.array([False, True, False])})
+    for _ in range(2):
+        assert shelf.eligible(NOW, placement="banner").tolist() == [True, True, False]
+        assert shelf.eligible(NOW, placement="whatever").tolist() == [True, False, False]
+        assert shelf.eligible(NOW, placement=None).all()
+    assert set(shelf.kept) == {"banner", None}
+
+
+def test_promotions_for_an_audience_are_shown_to_its_members_only() -> None:
+    shelf = make_counter(make_als(make_items(3, n_sites=1), 2), 3).shelf
+    shelf = replace(shelf, audience=np.array([-1, 0, 1], dtype=np.int32), audience_codes={"new": 0, "vip": 1})
+    assert shelf.eligible(NOW, placement=None).tolist() == [True, False, False]
+    assert shelf.eligible(NOW, placement=None, audiences=["vip", "unheard of"]).tolist() == [
+        True,
+        False,
+        True,
+    ]
+    some = np.array([1, 2])
+    assert shelf.eligible(NOW, placement=None, audiences=["new"], among=some).tolist() == [True, False]
