@@ -36,15 +36,19 @@ from models.pooling import Pooling
 from models.popularity import FittedPopularity
 from models.recommender import FittedRecommender
 from models.ridge import FittedRidge, Ridge
+from serving.access import Caller
 from serving.answer import Decision, ModelInfo
 from serving.catalog import Catalogue, Coverage
 from serving.decision import Ask, decide
+from serving.disclosure import Disclosure
 from serving.live_model import LiveModel
+from serving.members import Members
 from serving.shelf import Shelf, make_shelves
 from serving.token import TokenSigner
 from storage.catalogue import PromotionRow
 from storage.reader import ConsumerRecord
 from storage.recent import Event, Events
+from storage.subscribers import Site
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SITE = "shop-0"
@@ -54,6 +58,16 @@ _N_EVENTS = 50
 _N_SITES = 6
 _TOP = 10
 _WEIGHTS = InteractionWeights()
+
+_MEMBERS = Members(
+    sites={f"shop-{n}": Site(f"shop-{n}", f"Shop {n}", "shops") for n in range(_N_SITES)},
+    subscribers={},
+    keys={},
+    origins=frozenset(),
+    unusable={},
+    read_at=NOW,
+)
+_DISCLOSURE = Disclosure(Caller("shops", "secret"), _MEMBERS, 5)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -72,7 +86,7 @@ class Counter:
             n=n,
             now=NOW,
             decision_id="0" * 32,
-            may_read_site=lambda _: True,
+            disclosure=_DISCLOSURE,
             max_reasons=3,
         )
 
@@ -255,9 +269,7 @@ def _make_catalogue(n_promotions: int) -> Catalogue:
         for number in range(n_promotions)
     )
     return Catalogue(
-        sites={},
-        subscribers={},
-        keys={},
+        members=_MEMBERS,
         promotions=promotions,
         rows_of={SITE: np.arange(n_promotions)},
         coverage=Coverage(

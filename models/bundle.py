@@ -4,6 +4,7 @@
     items.json                 site id → item ids, in column order
     model.safetensors          the model's arrays
     popularity.safetensors     the fallback's arrays
+    reach.safetensors          consumers by item and by site; bundles from before there was any have none
 
 The bundle's digest is the sha256 of manifest.json, and so of everything.
 """
@@ -33,6 +34,7 @@ from models.folder import (
 )
 from models.pooling import Pooling
 from models.popularity import FittedPopularity
+from models.reach import Reach
 from models.recommender import FittedRecommender
 
 FORMAT_VERSION: Final = 1
@@ -45,6 +47,7 @@ MODEL_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
 
 _MANIFEST = "manifest.json"
 _FILES = ("items.json", "model.safetensors", "popularity.safetensors")
+_REACH = "reach.safetensors"
 _FIELDS = {
     "format_version": int,
     "model_kind": str,
@@ -74,6 +77,8 @@ class Bundle:
         Everything that was written down: parameters, data, metrics, code revision...
     digest : str
         sha256 of the manifest, as hex.
+    reach : Reach or None
+        How many consumers each item and site has; None where nobody counted.
     """
 
     model: FittedRecommender
@@ -81,6 +86,7 @@ class Bundle:
     pooling: Pooling
     manifest: Mapping[str, Any]
     digest: str
+    reach: Reach | None = None
 
     @property
     def items(self) -> ItemIds:
@@ -102,6 +108,7 @@ def write_bundle(
     *,
     popularity: FittedPopularity,
     pooling: Pooling,
+    reach: Reach | None = None,
     metrics: Mapping[str, float] | None = None,
     data: Mapping[str, Any] | None = None,
     code_revision: str = "unknown",
@@ -125,6 +132,8 @@ def write_bundle(
         "model.safetensors": to_safetensors(model.arrays()),
         "popularity.safetensors": to_safetensors(popularity.arrays()),
     }
+    if reach is not None:
+        contents[_REACH] = to_safetensors(reach.arrays())
     manifest = to_json(
         {
             "format_version": FORMAT_VERSION,
@@ -165,14 +174,19 @@ def read_bundle(directory: Path, *, expected_digest: str | None = None) -> Bundl
         kind = MODEL_KINDS[manifest["model_kind"]]
         told = from_safetensors(contents["model.safetensors"], "model.safetensors")
         model = kind.from_arrays(items, weights, arrays=told, parameters=manifest["parameters"])
-        _refuse_surprising(told, model, "model.safetensors")
+        _refuse_surprising(told, model.arrays(), "model.safetensors")
         told = from_safetensors(contents["popularity.safetensors"], "popularity.safetensors")
         popularity = FittedPopularity.from_arrays(items, weights, arrays=told, parameters={})
-        _refuse_surprising(told, popularity, "popularity.safetensors")
+        _refuse_surprising(told, popularity.arrays(), "popularity.safetensors")
+        reach = None
+        if _REACH in contents:
+            told = from_safetensors(contents[_REACH], _REACH)
+            reach = Reach.from_arrays(items, arrays=told)
+            _refuse_surprising(told, reach.arrays(), _REACH)
         pooling = Pooling.from_json(manifest["pooling"])
     except (FeaturesError, InvalidModel, TypeError, ArithmeticError) as error:
         raise BundleRefused(f"{directory}: {error}") from error
-    return Bundle(model, popularity, pooling, manifest, digest)
+    return Bundle(model, popularity, pooling, manifest, digest, reach)
 
 
 def _read_manifest(content: bytes) -> dict[str, Any]:
@@ -196,12 +210,12 @@ def _read_manifest(content: bytes) -> dict[str, Any]:
 
 
 def _read_contents(directory: Path, files: Mapping[str, Any]) -> dict[str, bytes]:
-    if set(files) != set(_FILES):
+    if set(files) - {_REACH} != set(_FILES):
         raise BundleRefused(f"{_MANIFEST} lists the files {sorted(files)}; expected {sorted(_FILES)}")
-    if surprising := sorted({entry.name for entry in directory.iterdir()} - {*_FILES, _MANIFEST}):
+    if surprising := sorted({entry.name for entry in directory.iterdir()} - {*files, _MANIFEST}):
         raise BundleRefused(f"{directory} holds {', '.join(surprising)}, which no bundle has; remove it")
     contents = {}
-    for name in _FILES:
+    for name in files:
         told = files[name]
         if (
             not isinstance(told, dict)
@@ -220,6 +234,8 @@ def _read_contents(directory: Path, files: Mapping[str, Any]) -> dict[str, bytes
     return contents
 
 
-def _refuse_surprising(arrays: Mapping[str, NDArray[Any]], model: FittedRecommender, name: str) -> None:
-    if surprising := sorted(set(arrays) - set(model.arrays())):
+def _refuse_surprising(
+    arrays: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]], name: str
+) -> None:
+    if surprising := sorted(set(arrays) - set(expected)):
         raise BundleRefused(f"{name} holds surprising arrays: {', '.join(surprising)}")

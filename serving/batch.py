@@ -18,9 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
+from serving.access import Caller
 from serving.decision import Ask, Ranking, rank_all
+from serving.disclosure import Disclosure
 from serving.errors import NotASubscriber, NotReady
 from serving.live_model import LiveModel, load_champion
+from serving.members import Members
 from serving.shelf import Shelf, make_shelves
 from serving.view import read_state
 from storage.database import Database
@@ -104,10 +107,16 @@ def recommend_all(
             model = load_champion(state.champion, bundles=bundles)
             shelf = make_shelves(state.catalogue, model)[site_id]
             total = count_consumers(connection)
-            ask = _ask(site_id, placement=placement, n=n, now=now)
+            ask = _ask(site_id, placement=placement, n=n, now=now, members=state.catalogue.members)
             limit = model.bundle.weights.max_events_per_consumer
             with pq.ParquetWriter(part, SCHEMA) as writer:
-                blocks = read_all_consumers(connection, site_id=site_id, limit=limit, at_once=_AT_ONCE)
+                blocks = read_all_consumers(
+                    connection,
+                    site_id=site_id,
+                    limit=limit,
+                    at_once=_AT_ONCE,
+                    without=state.catalogue.members.unusable.get(site_id, ()),
+                )
                 with closing(_one_ahead(blocks)) as read_ahead:
                     for records in read_ahead:
                         rows = list(_decide(ask, records, shelf=shelf, model=model, counted=counted))
@@ -131,14 +140,14 @@ def recommend_all(
     )
 
 
-def _ask(site_id: str, *, placement: str | None, n: int, now: datetime) -> Ask:
+def _ask(site_id: str, *, placement: str | None, n: int, now: datetime, members: Members) -> Ask:
     return Ask(
         site_id=site_id,
         placement=placement,
         n=n,
         now=now,
         decision_id="",
-        may_read_site=lambda _: False,
+        disclosure=Disclosure(Caller(subscriber_id="", key_kind="public"), members, 1),
         max_reasons=0,
     )
 

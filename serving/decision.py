@@ -1,6 +1,6 @@
 """The decision: which promotions fit this consumer best on this site now. No I/O, no clock."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -14,13 +14,15 @@ from models.projection import EVERY_PROMOTION, PooledScores, Projection
 from models.recommender import Reading
 from serving.answer import Decision, PresentedPromotion, Reason
 from serving.creative import fill_in
+from serving.disclosure import Disclosure
 from serving.live_model import LiveModel
 from serving.reasons import Carried, Explanation, explain
 from serving.shelf import Shelf
-from serving.token import DecisionClaim, TokenSigner
+from serving.token import DecisionClaim, TokenSigner, ToldReason
 from storage.reader import ConsumerRecord
 
 _BLOCK_BYTES = 32 << 20
+_TOKEN_REASONS = 3
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,9 +33,12 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     n: int
     now: datetime
     decision_id: str
-    may_read_site: Callable[[str], bool]
-    """Whether the answer may name what the consumer did on a site."""
+    disclosure: Disclosure
     max_reasons: int
+    names_consumer: bool = True
+    """Whether the answer may say who the consumer is."""
+    why_impersonal: str | None = None
+    """Why nothing of the consumer is used, where it is for more than want of activity."""
 
 
 class Ranking(msgspec.Struct, frozen=True, eq=False):
@@ -66,7 +71,7 @@ def decide(
     ]
     return Decision(
         decision_id=ask.decision_id,
-        consumer_id=record.consumer_id,
+        consumer_id=_name(ask, record),
         site_id=ask.site_id,
         placement=ask.placement,
         strategy=ranking.strategy,
@@ -193,7 +198,9 @@ def _by_popularity(
     bundle, eligible = model.bundle, _may_show(ask, record, shelf=shelf)
     if not eligible.any():
         return None
-    if bundle.model.kind == "popularity":
+    if ask.why_impersonal is not None:
+        reason = ask.why_impersonal
+    elif bundle.model.kind == "popularity":
         reason = "popularity is the model that serves"
     elif len(record.events):
         reason = f"nothing this consumer did recently is known to model version {model.info.version}"
@@ -227,7 +234,7 @@ def _nothing(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel
         reason = shelf.why_nothing(ask.now, placement=ask.placement)
     return Decision(
         decision_id=ask.decision_id,
-        consumer_id=record.consumer_id,
+        consumer_id=_name(ask, record),
         site_id=ask.site_id,
         placement=ask.placement,
         strategy="none",
@@ -257,16 +264,21 @@ def _present(
     # The best are always taken: the policy is deterministic, and its choice has the propensity 1.
     propensity = 1.0
     explanation = _explanation(ask, record, at=at, ranking=ranking, model=model)
+    reasons = _reasons(ask, explanation.carried, shelf=shelf, model=model)
     claim = DecisionClaim(
         decision_id=ask.decision_id,
         promotion_id=promotion.promotion_id,
         site_id=ask.site_id,
-        consumer_id=record.consumer_id,
+        consumer_id=_name(ask, record),
         strategy=ranking.strategy,
         model_version=model.info.version,
         rank=rank,
         propensity=propensity,
         expires_at=signer.expiry(ask.now),
+        reasons=[
+            ToldReason(site_id=one.site_id, kind=one.kind, share=round(one.share, 3), item_id=one.item_id)
+            for one in reasons[:_TOKEN_REASONS]
+        ],
     )
     return PresentedPromotion(
         promotion_id=promotion.promotion_id,
@@ -281,9 +293,13 @@ def _present(
         propensity=propensity,
         decision_id=ask.decision_id,
         token=signer.sign(claim),
-        reasons=_reasons(ask, explanation.carried, shelf=shelf),
+        reasons=reasons,
         signals=explanation.signals,
     )
+
+
+def _name(ask: Ask, record: ConsumerRecord) -> str | None:
+    return record.consumer_id if ask.names_consumer and record.consumer_id else None
 
 
 def _explanation(
@@ -302,17 +318,9 @@ def _explanation(
     )
 
 
-def _reasons(ask: Ask, carried: list[Carried], *, shelf: Shelf) -> list[Reason]:
-    return [
-        Reason(
-            site_id=one.site_id,
-            kind=one.kind,
-            share=one.share,
-            item_id=one.item_id,
-            title=shelf.item(one.site_id, one.item_id).title,
-            occurred_at=one.occurred_at,
-        )
-        if ask.may_read_site(one.site_id)
-        else Reason(site_id=one.site_id, kind=one.kind, share=one.share)
+def _reasons(ask: Ask, carried: list[Carried], *, shelf: Shelf, model: LiveModel) -> list[Reason]:
+    told = (
+        ask.disclosure.tell(one, title=shelf.item(one.site_id, one.item_id).title, reach=model.bundle.reach)
         for one in carried
-    ]
+    )
+    return [reason for reason in told if reason is not None]

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.access import Caller, identify
 from serving.answer import Decision
+from serving.contact import READ, read_signals
 from serving.errors import headers_of, problem_of, status_of
 from serving.requests import DecisionRequest
 from serving.runtime import Runtime
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 ROUTE = "/decisions"
 
 _MAX_BODY_BYTES = 10_000
-_HEADERS = (b"authorization", b"origin")
+_HEADERS = frozenset(name.encode() for name in READ)
 
 
 class FastDecisions:
@@ -52,7 +53,7 @@ class FastDecisions:
         told = {"content-type": "application/json"}
         try:
             caller = identify(headers, self._runtime.view.catalogue)
-            decision = await self._runtime.decide(caller, self._read(body))
+            decision = await self._runtime.decide(caller, self._read(body), read_signals(headers))
             status, answer = HTTPStatus.OK, self._write(decision)
         except Exception as error:
             refused = status_of(error)

@@ -49,6 +49,18 @@ class ServingMetrics:
             ["result"],
             registry=self._registry,
         )
+        self.cookies_refused = Counter(
+            "tailor_cookies_refused_total",
+            "Cookies that counted for nothing, by what is wrong with them.",
+            ["fault"],
+            registry=self._registry,
+        )
+        self.rate_limited = Counter(
+            "tailor_rate_limited_total",
+            "Requests turned away because a key or an address asked too often.",
+            ["limit"],
+            registry=self._registry,
+        )
         self.swaps = Counter(
             "tailor_champion_changes_total",
             "Champions taken over or refused.",

@@ -11,6 +11,7 @@
     │   ├── UnknownConsumer
     │   ├── UnknownItem
     │   ├── UnknownKey
+    │   ├── UnknownMerge
     │   ├── UnknownPromotion
     │   ├── UnknownQuarantineRow
     │   ├── UnknownSite
@@ -19,6 +20,7 @@
     ├── AlreadyTaken             the name belongs to somebody else
     ├── UnreadableFile           a file that cannot be imported at all
     └── InvalidValue             an argument or setting that makes no sense (also a ValueError)
+        └── BadSeal              a signed text that was altered or signed elsewhere
 """
 
 from collections.abc import Collection
@@ -88,6 +90,12 @@ class UnknownKey(NotKnown):
     noun, plural = "key", "keys"
 
 
+class UnknownMerge(NotKnown):
+    """No such merge was made, or it was undone before."""
+
+    noun, plural = "merge", "merges"
+
+
 class UnknownPromotion(NotKnown):
     """No such promotion is stored."""
 
@@ -128,6 +136,10 @@ class UnreadableFile(StorageError):
 
 class InvalidValue(StorageError, ValueError):
     """An argument, field or setting whose value makes no sense."""
+
+
+class BadSeal(InvalidValue):
+    """A text that should be signed by the network, and is not."""
 
 
 def _shorten(known: Collection[str], limit: int = 20) -> str:

@@ -11,6 +11,7 @@ from models.graph import Graph
 from models.ials import Ials
 from models.pooling import Pooling
 from models.popularity import Popularity
+from models.reach import count_reach
 from models.recommender import FittedRecommender, Recommender
 from models.ridge import Ridge
 from training.errors import InvalidProtocol
@@ -81,7 +82,7 @@ def write_model(
     pooling: Pooling | None = None,
     **about: Any,
 ) -> str:
-    """Write the bundle of a model, popularity of the same interactions beside it, and return its digest.
+    """Write the bundle of a model, with popularity and reach of the same interactions; return its digest.
 
     Parameters
     ----------
@@ -93,5 +94,6 @@ def write_model(
         model,
         popularity=Popularity().fit(interactions),
         pooling=pooling or DEFAULT_POOLING[model.kind],
+        reach=count_reach(interactions),
         **about,
     )
