@@ -30,11 +30,14 @@ class Weighed(msgspec.Struct, frozen=True, eq=False):
     ----------
     by_kind : float64[n_kinds, n]
         Each kind's part in the confidence.
-    confidence : float32[n]
+    total : float64[n]
         Their sum, r ≥ 0.
+    confidence : float32[n]
+        The same, as models take it.
     """
 
     by_kind: NDArray[np.float64]
+    total: NDArray[np.float64]
     confidence: NDArray[np.float32]
 
 
@@ -77,7 +80,8 @@ def weigh(by_kind: NDArray[np.float32], weights: InteractionWeights) -> Weighed:
     """Weigh the kinds and sum them up, float32[n_kinds, n], always in the same order."""
     # Summed row by row, whatever the length: the same bits for one history and for a whole matrix.
     parts = weights.by_kind[:, np.newaxis] * by_kind
-    return Weighed(parts, np.add.reduce(parts, axis=0).astype(np.float32))
+    total: NDArray[np.float64] = np.add.reduce(parts, axis=0)
+    return Weighed(parts, total, total.astype(np.float32))
 
 
 def history_vector(

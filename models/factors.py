@@ -35,6 +35,7 @@ from models.recommender import (
 from models.shortlist import Quantiser, all_of, worth_a_search
 
 _SKEW = 1e-3
+_LEAST_WEIGHT = np.float32(1e-12)
 
 Solve = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -241,19 +242,20 @@ def user_step_solved(
     # The larger system takes longer to factor, but each solution with it is a single call.
     if 2 * len(seen) >= len(diagonal):
         system = np.asarray((seen.T * step.weight) @ seen, dtype=np.float32)
-        system.flat[:: len(system) + 1] += diagonal
+        system.reshape(-1)[:: len(system) + 1] += diagonal
         return _solved(system, right)
-    # (D + Yᵤᵀ W Yᵤ)⁻¹ r = D⁻¹ r − Sᵀ (I + S Zᵀ)⁻¹ S r with Z = W^½ Yᵤ and S = Z D⁻¹.
-    root = np.sqrt(step.weight)[:, np.newaxis] * seen
-    spread = root / diagonal
-    inner = spread @ root.T
-    inner.flat[:: len(inner) + 1] += 1
+    # (D + Yᵤᵀ W Yᵤ)⁻¹ r = D⁻¹ r − Sᵀ (W⁻¹ + S Yᵤᵀ)⁻¹ S r with S = Yᵤ D⁻¹.
+    inverse = np.asarray(1 / diagonal, dtype=np.float32)
+    spread = seen * inverse
+    inner = spread @ seen.T
+    # What hardly weighs anything has a very great inverse, and as little to say.
+    inner.reshape(-1)[:: len(inner) + 1] += 1 / np.maximum(step.weight, _LEAST_WEIGHT)
     found, solve_inner = _solved(inner, spread @ right)
 
     def solve(right: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(right / diagonal - solve_inner(spread @ right) @ spread)
+        return np.asarray(right * inverse - solve_inner(spread @ right) @ spread)
 
-    return np.asarray(right / diagonal - found @ spread), solve
+    return np.asarray(right * inverse - found @ spread), solve
 
 
 def carried_over(

@@ -89,6 +89,15 @@ class OwnActivity(msgspec.Struct, frozen=True, eq=False):
         mine = (self.item_index.take(places, mode="clip") == covered).nonzero()[0]
         return places[mine], mine
 
+    def given(self, covered: NDArray[np.int32], history: HistoryVector) -> NDArray[np.float32] | None:
+        """What each entry of the history adds to a promotion, float32[n]; None if nothing does."""
+        own, _ = self.of(covered)
+        if len(own) == 0:
+            return None
+        given = np.zeros(len(history), dtype=np.float32)
+        given[history.item_index.searchsorted(self.item_index[own])] = self.worth[own]
+        return given
+
 
 OWN_ACTIVITY = "own activity"
 
@@ -116,7 +125,7 @@ class Signal(msgspec.Struct, frozen=True, eq=False):
     @property
     def total(self) -> float:
         """All that it gave."""
-        return float(self.given.sum()) + self.base
+        return float(np.add.reduce(self.given)) + self.base
 
 
 class Projection:
@@ -327,19 +336,15 @@ class Projection:
         The model's members, if it has several; where they gave anything, the consumer's own activity with
         what is covered; and popularity, which is due to no entry.
         """
-        history = reading.history
-        covered = self.covered(promotion_index)
+        n_entries, covered = len(reading.history), self.covered(promotion_index)
         weights = self._weights_of(covered, pooled.item_scores)
         signals = members_explained(model, reading, covered, weights)
-        if pooled.own is not None:
-            own, _ = pooled.own.of(covered)
-            if len(own):
-                given = np.zeros(len(history), dtype=np.float32)
-                given[history.item_index.searchsorted(pooled.own.item_index[own])] = pooled.own.worth[own]
-                signals.append(Signal(OWN_ACTIVITY, model.weights, given, 0.0))
+        own = None if pooled.own is None else pooled.own.given(covered, reading.history)
+        if own is not None:
+            signals.append(Signal(OWN_ACTIVITY, model.weights, own, 0.0))
         base = float(weights @ reading.base(covered))
         if base != 0:
-            nothing = np.zeros(len(history), dtype=np.float32)
+            nothing = np.zeros(n_entries, dtype=np.float32)
             signals.append(Signal("popularity", model.weights, nothing, base))
         return signals
 

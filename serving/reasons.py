@@ -59,13 +59,13 @@ def explain(
     """
     history = reading.history
     signals = pooled.projection.signals(bundle.model, reading, promotion_index=promotion_index, pooled=pooled)
-    given = _by_kind(signals, history)
-    total = float(np.abs(np.add.reduce(given, axis=0)).sum())
+    by_item, by_kind = _given(signals, history)
+    total = float(np.add.reduce(np.abs(by_item)))
     by_signal = _shares(signals)
     if total == 0.0:
         return Explanation([], by_signal)
     # Item by item, and by kind within an item: a stable sort leaves equal shares in the order of their ids.
-    against = (given.T * (-1 / total)).ravel()
+    against = (by_kind.T * (-1 / total)).ravel()
     found = []
     for one in against.argsort(kind="stable")[:max_carried].tolist():
         share = -float(against[one])
@@ -78,18 +78,22 @@ def explain(
     return Explanation(found, by_signal)
 
 
-def _by_kind(signals: Sequence[Signal], history: HistoryVector) -> NDArray[np.float64]:
-    """What was given by each entry of the history, split over the kinds of activity, float64[n_kinds, n]."""
-    by_weights: dict[InteractionWeights, NDArray[np.float32]] = {}
+def _given(
+    signals: Sequence[Signal], history: HistoryVector
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each entry of the history gave, float64[n], and the same by kind of activity, [n_kinds, n]."""
+    # Signals that weigh the kinds alike are split together.
+    alike: dict[int, tuple[InteractionWeights, NDArray[np.float32]]] = {}
     for signal in signals:
-        earlier = by_weights.get(signal.weights)
-        by_weights[signal.weights] = signal.given if earlier is None else earlier + signal.given
-    split = None
-    for weights, given in by_weights.items():
-        parts = history.weighed(weights).by_kind
-        mine = parts * (given / np.maximum(np.add.reduce(parts, axis=0), _TINY))
-        split = mine if split is None else split + mine
-    return np.zeros_like(history.by_kind, dtype=np.float64) if split is None else split
+        key = id(signal.weights)
+        given = signal.given if key not in alike else alike[key][1] + signal.given
+        alike[key] = signal.weights, given
+    by_item, by_kind = np.zeros(len(history)), np.zeros(history.by_kind.shape)
+    for weights, given in alike.values():
+        weighed = history.weighed(weights)
+        by_item += given
+        by_kind += weighed.by_kind * (given / np.maximum(weighed.total, _TINY))
+    return by_item, by_kind
 
 
 def _shares(signals: Sequence[Signal]) -> dict[str, float]:
