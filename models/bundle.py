@@ -4,6 +4,8 @@
     items.json                 site id → item ids, in column order
     model.safetensors          the model's arrays
     popularity.safetensors     the fallback's arrays
+    text.json                  perhaps: the words that the items' texts are read by
+    text.safetensors           with it: what the items say
 
 The bundle's digest is the sha256 of manifest.json, and so of everything.
 """
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from features.errors import FeaturesError
 from features.ids import ItemIds
 from features.weights import InteractionWeights
+from models.alike import ItemText
 from models.blend import MEMBER_KINDS, FittedBlend
 from models.errors import BundleRefused, InvalidModel
 from models.folder import (
@@ -45,6 +48,7 @@ MODEL_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
 
 _MANIFEST = "manifest.json"
 _FILES = ("items.json", "model.safetensors", "popularity.safetensors")
+_TEXT_FILES = ("text.json", "text.safetensors")
 _FIELDS = {
     "format_version": int,
     "model_kind": str,
@@ -70,6 +74,8 @@ class Bundle:
         The model, and the popularity over the same items that stands in for consumers without a history.
     pooling : Pooling
         How its item scores become promotion scores.
+    text : ItemText or None
+        What the items say, so that new ones get a score; None where nothing is known of it.
     manifest : mapping
         Everything that was written down: parameters, data, metrics, code revision...
     digest : str
@@ -81,6 +87,7 @@ class Bundle:
     pooling: Pooling
     manifest: Mapping[str, Any]
     digest: str
+    text: ItemText | None = None
 
     @property
     def items(self) -> ItemIds:
@@ -102,6 +109,7 @@ def write_bundle(
     *,
     popularity: FittedPopularity,
     pooling: Pooling,
+    text: ItemText | None = None,
     metrics: Mapping[str, float] | None = None,
     data: Mapping[str, Any] | None = None,
     code_revision: str = "unknown",
@@ -113,6 +121,8 @@ def write_bundle(
     ----------
     directory : Path
         Must not exist yet, or be empty.
+    text : ItemText, optional
+        What the model's items say.
     data : mapping, optional
         The data window: whatever plain JSON values tell what it learned from (digest, as_of, counts...).
     """
@@ -120,11 +130,16 @@ def write_bundle(
         raise InvalidModel(f"unknown model kind {model.kind!r}; known: {', '.join(MODEL_KINDS)}")
     if popularity.items != model.items:
         raise InvalidModel(f"the popularity is over {popularity.items!r}, the model over {model.items!r}")
+    if text is not None and text.items != model.items:
+        raise InvalidModel(f"the text is of {text.items!r}, the model over {model.items!r}")
     contents = {
         "items.json": to_json(model.items.to_json()),
         "model.safetensors": to_safetensors(model.arrays()),
         "popularity.safetensors": to_safetensors(popularity.arrays()),
     }
+    if text is not None:
+        contents["text.json"] = to_json(text.parameters())
+        contents["text.safetensors"] = to_safetensors(text.arrays())
     manifest = to_json(
         {
             "format_version": FORMAT_VERSION,
@@ -170,9 +185,22 @@ def read_bundle(directory: Path, *, expected_digest: str | None = None) -> Bundl
         popularity = FittedPopularity.from_arrays(items, weights, arrays=told, parameters={})
         _refuse_surprising(told, popularity, "popularity.safetensors")
         pooling = Pooling.from_json(manifest["pooling"])
+        text = _read_text(contents, items)
     except (FeaturesError, InvalidModel, TypeError, ArithmeticError) as error:
         raise BundleRefused(f"{directory}: {error}") from error
-    return Bundle(model, popularity, pooling, manifest, digest)
+    return Bundle(model, popularity, pooling, manifest, digest, text)
+
+
+def _read_text(contents: Mapping[str, bytes], items: ItemIds) -> ItemText | None:
+    if "text.json" not in contents:
+        return None
+    parameters = from_json(contents["text.json"], "text.json")
+    if not isinstance(parameters, dict):
+        raise BundleRefused(f"text.json is a {type(parameters).__name__}; expected an object")
+    told = from_safetensors(contents["text.safetensors"], "text.safetensors")
+    text = ItemText.from_arrays(items, arrays=told, parameters=parameters)
+    _refuse_surprising(told, text, "text.safetensors")
+    return text
 
 
 def _read_manifest(content: bytes) -> dict[str, Any]:
@@ -196,12 +224,13 @@ def _read_manifest(content: bytes) -> dict[str, Any]:
 
 
 def _read_contents(directory: Path, files: Mapping[str, Any]) -> dict[str, bytes]:
-    if set(files) != set(_FILES):
-        raise BundleRefused(f"{_MANIFEST} lists the files {sorted(files)}; expected {sorted(_FILES)}")
-    if surprising := sorted({entry.name for entry in directory.iterdir()} - {*_FILES, _MANIFEST}):
+    names = (*_FILES, *_TEXT_FILES) if set(_TEXT_FILES) & set(files) else _FILES
+    if set(files) != set(names):
+        raise BundleRefused(f"{_MANIFEST} lists the files {sorted(files)}; expected {sorted(names)}")
+    if surprising := sorted({entry.name for entry in directory.iterdir()} - {*names, _MANIFEST}):
         raise BundleRefused(f"{directory} holds {', '.join(surprising)}, which no bundle has; remove it")
     contents = {}
-    for name in _FILES:
+    for name in names:
         told = files[name]
         if (
             not isinstance(told, dict)
@@ -220,6 +249,8 @@ def _read_contents(directory: Path, files: Mapping[str, Any]) -> dict[str, bytes
     return contents
 
 
-def _refuse_surprising(arrays: Mapping[str, NDArray[Any]], model: FittedRecommender, name: str) -> None:
+def _refuse_surprising(
+    arrays: Mapping[str, NDArray[Any]], model: FittedRecommender | ItemText, name: str
+) -> None:
     if surprising := sorted(set(arrays) - set(model.arrays())):
         raise BundleRefused(f"{name} holds surprising arrays: {', '.join(surprising)}")
