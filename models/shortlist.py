@@ -81,7 +81,7 @@ class Quantiser:
 
 
 class Search:
-    """Quantised factors of some items; made by `Quantiser.quantise`."""
+    """Quantised factors of some items, made by `Quantiser.quantise`; without an index a list of items."""
 
     def __init__(self, index: Any, item_index: NDArray[np.int32]) -> None:
         self._index = index
