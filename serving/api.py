@@ -23,6 +23,7 @@ from serving.answer import Decision
 from serving.collect import ActivityAnswer, collect
 from serving.contact import Signals, read_signals
 from serving.cors import SubscriberOrigins
+from serving.embed import EMBEDDED
 from serving.errors import STATUS, headers_of, problem_of, status_of
 from serving.fast import FastDecisions
 from serving.guard import RateLimited
@@ -101,7 +102,10 @@ def create_api(runtime: Runtime) -> Litestar:
         return _problem(error, retry_after_s=runtime.retry_after_s)
 
     return Litestar(
-        [decisions, activity, health, metrics, openapi, *MANAGEMENT, *SHARING, *PRIVACY, *VISITORS],
+        [
+            *[decisions, activity, health, metrics, openapi],
+            *[*MANAGEMENT, *SHARING, *PRIVACY, *VISITORS, *EMBEDDED],
+        ],
         dependencies={
             "runtime": Provide(lambda: runtime, sync_to_thread=False, use_cache=True),
             "caller": Provide(caller, sync_to_thread=False),

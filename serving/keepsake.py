@@ -4,7 +4,6 @@ The network's cookie belongs to the service's own address. Where a browser lets 
 other sites, it tells that the visitors of several sites are one consumer. It says no more than a consumer id.
 """
 
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -23,7 +22,7 @@ from storage.events import NETWORK, ActivityEvent, derived_consumer_id
 from storage.identity import join
 from storage.signing import Seal
 
-logger = logging.getLogger(__name__)
+CONSENT_COOKIE = "tailor_consent"
 
 
 class NetworkClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,9 +32,11 @@ class NetworkClaim(msgspec.Struct, frozen=True, kw_only=True):
     t: int
 
 
-def network_claim(signals: Signals, *, seal: Seal, now: datetime, metrics: ServingMetrics) -> str | None:
+def network_claim(
+    signals: Signals, *, seal: Seal, now: datetime, metrics: ServingMetrics, even_with_gpc: bool = False
+) -> str | None:
     """The consumer whom the network's cookie names; None where none is to be believed, or GPC forbids."""
-    if signals.network is None or signals.gpc:
+    if signals.network is None or (signals.gpc and not even_with_gpc):
         return None
     try:
         claim = seal.open(signals.network, NetworkClaim)
@@ -73,15 +74,13 @@ def cookies_after(
     """What to set once events are stored: the network's cookie, the site's own without what was delivered."""
     cookies = []
     if cookie is not None and cookie.signed and cookie.events and cookie.made_at is not None:
-        cookies.append(
-            visitor_cookie(
-                str(cookie.visitor_id),
-                consent=[str(one) for one in cookie.consent or []],  # type: ignore[attr-defined]
-                site_id=str(cookie.site_id),
-                made_at=cookie.made_at,
-                seal=view.seals.cookie,
-                now=now,
-            )
+        cookies += visitor_cookies(
+            str(cookie.visitor_id),
+            consent=[str(one) for one in cookie.consent or []],  # type: ignore[attr-defined]
+            site_id=str(cookie.site_id),
+            made_at=cookie.made_at,
+            seal=view.seals.cookie,
+            now=now,
         )
     # Only a browser on somebody else's page, and only who agreed to being known across sites.
     agreed = [event for event in events if event.cross_site]
@@ -93,12 +92,19 @@ def cookies_after(
     return cookies
 
 
-def visitor_cookie(
+def visitor_cookies(
     visitor_id: str, *, consent: Sequence[str], site_id: str, made_at: datetime, seal: Seal, now: datetime
-) -> Cookie:
-    """The activity cookie as the service writes it; it ends 13 months after it was first made."""
+) -> list[Cookie]:
+    """The activity cookie as the service writes it, and one that lets the tag read what was agreed to.
+
+    Both end 13 months after the first was made.
+    """
     claim = CookieClaim(id=visitor_id, consent=list(consent), site=site_id, t=int(made_at.timestamp()))
-    return _kept(COOKIE_NAME, seal.sign(claim), made_at + LIFETIME - now, samesite="lax", path="/")
+    left = made_at + LIFETIME - now
+    return [
+        _kept(COOKIE_NAME, seal.sign(claim), left, samesite="lax"),
+        _kept(CONSENT_COOKIE, ".".join(consent), left, samesite="lax", httponly=False),
+    ]
 
 
 def no_cookie(name: str, *, path: str = "/", samesite: str = "lax") -> Cookie:
@@ -106,13 +112,15 @@ def no_cookie(name: str, *, path: str = "/", samesite: str = "lax") -> Cookie:
     return _kept(name, "", timedelta(0), samesite=samesite, path=path)
 
 
-def _kept(name: str, value: str, lifetime: timedelta, *, samesite: str, path: str = "/") -> Cookie:
+def _kept(
+    name: str, value: str, lifetime: timedelta, *, samesite: str, path: str = "/", httponly: bool = True
+) -> Cookie:
     return Cookie(
         key=name,
         value=value,
         max_age=max(0, int(lifetime.total_seconds())),
         path=path,
         secure=True,
-        httponly=True,
+        httponly=httponly,
         samesite=samesite,  # type: ignore[arg-type]
     )

@@ -16,6 +16,7 @@ from serving.api import create_app
 from serving.contact import read_signals
 from serving.errors import headers_of, problem_of, status_of
 from serving.guard import GuardedService
+from serving.me import create_page
 from serving.requests import DecisionRequest, read_request
 from serving.runtime import Runtime
 
@@ -36,6 +37,7 @@ RUNTIME = Runtime()
     tracing={"excluded_urls": "/v1/"},
 )
 @bentoml.asgi_app(create_app(RUNTIME), path="/v1")
+@bentoml.asgi_app(create_page(RUNTIME), path="/me")
 class TailoredPromotions:
     """Shows each visitor the one promotion that fits this person best.
 

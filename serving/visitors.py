@@ -12,7 +12,7 @@ from litestar.types import ControllerRouterHandler
 from serving.access import Caller, own_site
 from serving.contact import NETWORK_COOKIE, Contact, Signals, check_identity, contact_of, named_identity
 from serving.errors import NoConsent, RequestRefused
-from serving.keepsake import no_cookie, visitor_cookie
+from serving.keepsake import CONSENT_COOKIE, no_cookie, visitor_cookies
 from serving.requests import Id
 from serving.runtime import Runtime
 from storage.activity_cookie import COOKIE_NAME, ActivityCookie
@@ -49,11 +49,13 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class ConsentRequest(Visitor, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a visitor agrees to from now on: any of `same_site` and `cross_site`; nothing is a withdrawal.
 
-    In the mode `server` the service keeps it in a cookie of its own, with an identifier that it makes.
+    In the mode `server` the service keeps it in a cookie of its own, with an identifier that it makes; a new
+    one with `reset`, for when somebody logs out.
     """
 
     purposes: list[Literal["same_site", "cross_site"]]
     mode: Literal["script", "server"] = "script"
+    reset: bool = False
 
 
 class ConsentAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,9 +120,9 @@ async def consent(
     cookie = runtime.cookie(signals, data.site_id, view)
     purposes = signals.allow(frozenset(data.purposes))
     told = [purpose for purpose in (SAME_SITE, CROSS_SITE) if purpose in purposes]
-    identity = _identity(data, cookie, caller)
-    made = data.mode == "server" and identity is None and bool(told)
-    if made:
+    by_server = data.mode == "server"
+    identity = None if by_server and data.reset else _identity(data, cookie, caller)
+    if by_server and identity is None and told:
         identity = (f"site:{data.site_id}", secrets.token_hex(16))
     if identity is None:
         return Response(ConsentAnswer(purposes=[], identifier=None, deleted=0, limited=0), status_code=200)
@@ -129,20 +131,18 @@ async def consent(
         lambda connection: state_consent(connection, who, site_id=data.site_id, purposes=told, now=now)
     )
     cookies = []
-    if data.mode == "server" and told:
-        made_at = cookie.made_at if cookie is not None and cookie.signed and cookie.made_at else now
-        cookies.append(
-            visitor_cookie(
-                who[1], consent=told, site_id=data.site_id, made_at=made_at, seal=view.seals.cookie, now=now
-            )
+    if by_server and told:
+        first = cookie.made_at if cookie is not None and cookie.signed else None
+        cookies += visitor_cookies(
+            who[1], consent=told, site_id=data.site_id, made_at=first or now, seal=view.seals.cookie, now=now
         )
     elif signals.activity is not None and not told:
-        cookies.append(no_cookie(COOKIE_NAME))
+        cookies += [no_cookie(COOKIE_NAME), no_cookie(CONSENT_COOKIE)]
     if signals.network is not None and CROSS_SITE not in told and signals.from_elsewhere:
         cookies.append(no_cookie(NETWORK_COOKIE, samesite="none"))
     answer = ConsentAnswer(
         purposes=told,
-        identifier=who[1] if data.mode == "script" else None,
+        identifier=None if by_server else who[1],
         deleted=done.deleted,
         limited=done.limited,
     )
