@@ -119,7 +119,7 @@ def _tell(decision: Mapping[str, Any], *, say: Say) -> None:
     for reason in promotion["reasons"][:3]:
         say.print(
             f"    {reason['share']:>4.0%} because of the {reason['kind'].replace('_', ' ')}"
-            f" of {reason['title'] or reason['item_id']} on {reason['site_id']}",
+            f" of {reason['title'] or reason['item_id'] or 'something'} on {reason['site_id']}",
             markup=False,
             highlight=False,
         )
