@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -13,6 +12,7 @@ import asyncpg
 from storage.database import Connection, libpq_url, without_password
 from storage.errors import DatabaseUnavailable, SchemaMissing
 from storage.events import BOTH_PURPOSES, CROSS_SITE, NETWORK, SAME_SITE, derived_consumer_id
+from storage.recent import Events
 
 CHANNEL = "tailor"
 CONNECT_TIMEOUT_S = 2.0
@@ -34,9 +34,7 @@ UNAVAILABLE = (
 
 logger = logging.getLogger(__name__)
 
-
-Event = tuple[str, str, str, datetime | None]
-"""One activity of a consumer, as a model sees it: site id, item id, kind, when it occurred."""
+_NO_EVENTS = Events()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class ConsumerRecord:
     """
 
     consumer_id: str
-    events: tuple[Event, ...] = ()
+    events: Events = _NO_EVENTS
     audiences: frozenset[str] = frozenset()
 
 
@@ -155,7 +153,7 @@ def count_consumers(connection: Connection) -> int:
 
 def _record(row: Sequence[Any]) -> ConsumerRecord:
     consumer_id, audiences, *columns = row
-    events = () if columns[0] is None else tuple(zip(*columns, strict=True))
+    events = _NO_EVENTS if columns[0] is None else Events(*columns)
     return ConsumerRecord(consumer_id, events, frozenset(audiences))
 
 

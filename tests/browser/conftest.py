@@ -1,8 +1,6 @@
-"""A real Chromium, and a small network of the tests: pages of sites, and a service that records calls."""
+"""A small network of the tests: pages of sites, and a service that records calls."""
 
 import json
-import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,48 +10,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Page
 
 from serving.browser.tag import tag_source
-
-PATIENCE_S = 15.0
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-
-
-def find_chromium() -> str | None:
-    """The browser to test in: CHROMIUM_PATH, or the first of the usual names."""
-    return os.environ.get("CHROMIUM_PATH") or next(filter(None, map(shutil.which, NAMES)), None)
-
-
-# Of a module, not of the session: while Playwright runs, no other test could start an event loop.
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """The browser; where there is none the tests are skipped, unless the environment forbids it."""
-    path = find_chromium()
-    if path is None:
-        reason = f"no Chromium: none of {', '.join(NAMES)} is on PATH; install one or set CHROMIUM_PATH"
-        if os.environ.get("CI_REQUIRE_BROWSER") == "1":
-            pytest.fail(f"{reason} (CI_REQUIRE_BROWSER=1)")
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def context(chromium: Browser) -> Iterator[BrowserContext]:
-    """A profile of its own: no cookies, no cache."""
-    context = chromium.new_context()
-    context.set_default_timeout(PATIENCE_S * 1000)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Page:
-    """An empty page."""
-    return context.new_page()
+from tests.browsing import PATIENCE_S
 
 
 @dataclass
