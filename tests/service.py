@@ -336,6 +336,18 @@ def service(server_url: str, template: str, tmp_path_factory: pytest.TempPathFac
             yield running
 
 
+@pytest.fixture(scope="module")
+def scratch(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of one module's own, whose data may become anything, asked as often as one likes."""
+    directory = tmp_path_factory.mktemp("scratch")
+    with fresh_database(server_url, template) as url:
+        keys = furnish(url)
+        promote(url, make_bundle(directory / "home" / "bundles"))
+        with serving(url, directory, keys=keys, TAILOR_SERVING_RATE_PER_ADDRESS="0") as running:
+            running.until(running.is_ready)
+            yield running
+
+
 @pytest.fixture
 def database_rows(service: Service) -> Callable[..., list[Any]]:
     """What a query finds in the service's database."""
