@@ -246,8 +246,8 @@ def user_step_solved(
         return _solved(system, right)
     # (D + Yᵤᵀ W Yᵤ)⁻¹ r = D⁻¹ r − Sᵀ (W⁻¹ + S Yᵤᵀ)⁻¹ S r with S = Yᵤ D⁻¹.
     inverse = np.asarray(1 / diagonal, dtype=np.float32)
-    spread = seen * inverse
-    inner = spread @ seen.T
+    spread = np.asarray(seen * inverse, dtype=np.float32)
+    inner = np.asarray(spread @ seen.T, dtype=np.float32)
     # What hardly weighs anything has a very great inverse, and as little to say.
     inner.reshape(-1)[:: len(inner) + 1] += 1 / np.maximum(step.weight, _LEAST_WEIGHT)
     found, solve_inner = _solved(inner, spread @ right)
