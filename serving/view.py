@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from serving.catalog import Catalogue, make_catalogue
 from serving.errors import NotASubscriber
 from serving.live_model import LiveModel
+from serving.newcomers import knowing_the_new
 from serving.shelf import Shelf, make_shelves
 from serving.token import TokenSigner
 from storage.catalogue import Stamp, catalogue_stamp, read_catalogue
@@ -61,6 +62,7 @@ def make_view(
     state: State, model: LiveModel | None, *, signer: TokenSigner, model_problem: str | None = None
 ) -> View:
     """Put a catalogue and a champion together."""
+    model = None if model is None else knowing_the_new(model, state.catalogue)
     shelves = make_shelves(state.catalogue, model)
     return View(state, model, shelves, signer, model_problem)
 
