@@ -11,8 +11,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
-from datetime import UTC, date, datetime
+from dataclasses import asdict, is_dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +41,8 @@ from storage.settings import Settings, read_settings
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
+    from storage.database import Connection
+    from storage.subscribers import Subscriber
     from training.benchmark import BenchmarkReport, Line
     from training.compare import ComparedModel
     from training.metrics import Interval
@@ -65,14 +67,31 @@ sources = typer.Typer(help="Where activity came from, and until when it may be u
 keys = typer.Typer(help="Keys of subscribers: secret for servers, public for browsers.", no_args_is_help=True)
 quarantined = typer.Typer(help="Rows and events that were not stored, and why.", no_args_is_help=True)
 consumers = typer.Typer(help="What is stored about one consumer.", no_args_is_help=True)
+merges = typer.Typer(help="Who turned out to be whom, and how to part them again.", no_args_is_help=True)
+retention = typer.Typer(help="How long activity is kept.", no_args_is_help=True)
 app.add_typer(imports, name="import")
 app.add_typer(sources, name="source")
 app.add_typer(subscribers, name="subscriber")
 app.add_typer(keys, name="key")
 app.add_typer(quarantined, name="quarantine")
 app.add_typer(consumers, name="consumer")
+app.add_typer(retention, name="retention")
+app.add_typer(merges, name="merge")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ShareActivity = Annotated[
+    bool | None,
+    typer.Option(
+        "--share-activity/--keep-activity",
+        help="Whether activity on its sites may tailor promotions of others.",
+    ),
+]
+AcceptFrom = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Whose activity may tailor promotions on its sites; repeat. Its own id alone: nobody else's."
+    ),
+]
 Files = Annotated[list[Path], typer.Argument(help="Parquet, CSV or JSON Lines files.", metavar="FILE...")]
 Source = Annotated[str, typer.Option(help="Name of where the rows come from; every event remembers it.")]
 LegalBasis = Annotated[str, typer.Option(help="Why data without a consent of their own may be used.")]
@@ -185,6 +204,8 @@ def add_subscriber(
         list[str] | None, typer.Option(help="An origin its public key works from; repeat.")
     ] = None,
     legal_basis: LegalBasis = "agreement with the subscriber",
+    share_activity: ShareActivity = None,
+    accept_from: AcceptFrom = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a subscriber take part, and make its first keys: they are shown this once."""
@@ -199,8 +220,32 @@ def add_subscriber(
             allowed_origins=origin or [],
             legal_basis=legal_basis,
         )
+        added = _set_sharing(connection, added, share_activity=share_activity, accept_from=accept_from)
         issued = {kind: store.issue_key(connection, subscriber_id, kind=kind) for kind in store.KEY_KINDS}
     _show({**asdict(added), **{f"{kind}_key": key for kind, key in issued.items()}}, as_json=as_json)
+
+
+@subscribers.command(
+    "set", epilog="Example: tailor subscriber set books --share-activity --accept-from music"
+)
+def set_subscriber(
+    subscriber_id: Annotated[str, typer.Argument(help="Its id.")],
+    share_activity: ShareActivity = None,
+    accept_from: AcceptFrom = None,
+    accept_all: Annotated[bool, typer.Option("--accept-all", help="Accept it from all who share.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """State what a subscriber shares and whose activity it accepts; what is not given stays as it is."""
+    from storage import subscribers as store
+
+    if accept_all and accept_from:
+        raise typer.BadParameter("give --accept-all or --accept-from, not both")
+    with _database() as database, database.connection() as connection:
+        known = store.get_subscriber(connection, subscriber_id)
+        if accept_all:
+            known = replace(known, accepts_from=None)
+        changed = _set_sharing(connection, known, share_activity=share_activity, accept_from=accept_from)
+    _show(changed, as_json=as_json)
 
 
 @subscribers.command("list", epilog="Example: tailor subscriber list --json")
@@ -300,6 +345,28 @@ def issue_key(
         stdout.print(store.issue_key(connection, subscriber_id, kind=kind), soft_wrap=True)  # type: ignore[arg-type]
 
 
+@keys.command("rotate", epilog="Example: tailor key rotate books --kind secret --overlap-days 7")
+def rotate_key(
+    subscriber_id: Annotated[str, typer.Argument(help="Whose key.")],
+    kind: Annotated[str, typer.Option(help="secret (for servers) or public (for browsers)")] = "secret",
+    overlap_days: Annotated[
+        float, typer.Option(min=0, max=365, help="For so long the older keys of this kind still count.")
+    ] = 7.0,
+) -> None:
+    """Make a key that takes over from the older ones, which end later; it is shown this once."""
+    from storage import subscribers as store
+
+    with _database() as database, database.connection() as connection:
+        key, ends_at = store.rotate_key(
+            connection,
+            subscriber_id,
+            kind=kind,  # type: ignore[arg-type]
+            overlap=timedelta(days=overlap_days),
+        )
+    stderr.print(f"older {kind} keys of {subscriber_id} count until {_cell(ends_at)} at most")
+    stdout.print(key, soft_wrap=True)
+
+
 @keys.command("list", epilog="Example: tailor key list --subscriber books")
 def list_keys(
     subscriber: Annotated[str | None, typer.Option(help="Only of this subscriber.")] = None,
@@ -318,12 +385,36 @@ def list_keys(
 def revoke_key(
     key: Annotated[str, typer.Argument(help="The key, or the start of its hash from `tailor key list`.")],
 ) -> None:
-    """End a key at once."""
+    """End a key at once: every worker refuses it within a second."""
     from storage import subscribers as store
 
     with _database() as database, database.connection() as connection:
         ended = store.revoke_key(connection, key)
     stdout.print(f"the {ended.kind} key ...{ended.hint} of {ended.subscriber_id} is revoked")
+
+
+@merges.command("list", epilog="Example: tailor merge list --limit 20")
+def list_merges(
+    limit: Annotated[int, typer.Option(help="At most so many, the newest.")] = 50, as_json: AsJson = False
+) -> None:
+    """List who turned out to be whom, and by what."""
+    from storage import identity as store
+
+    with _database() as database, database.connection() as connection:
+        found = store.list_merges(connection, limit=limit)
+    _show([asdict(one) for one in found], as_json=as_json, empty="nobody turned out to be somebody else yet")
+
+
+@merges.command("undo", epilog="Example: tailor merge undo 12")
+def undo_merge(
+    merge_id: Annotated[int, typer.Argument(help="Its number, from `tailor merge list`.")],
+    as_json: AsJson = False,
+) -> None:
+    """Part two consumers again as they were; every event stays where it is."""
+    from storage import identity as store
+
+    with _database() as database, database.connection() as connection:
+        _show(store.undo_merge(connection, merge_id), as_json=as_json)
 
 
 @quarantined.command("list", epilog="Example: tailor quarantine list --limit 20")
@@ -373,18 +464,56 @@ def export_consumer(consumer_id: Annotated[str, typer.Argument(help="Whose data.
         _show(export(connection, consumer_id), as_json=True)
 
 
-@consumers.command("erase", epilog="Example: tailor consumer erase 2261 --yes")
-def erase_consumer(
-    consumer_id: Annotated[str, typer.Argument(help="Whose data.")],
+@app.command(epilog="Example: tailor erase 2261 --yes")
+def erase(
+    consumer: Annotated[str | None, typer.Argument(help="Whose data, by consumer id.")] = None,
+    identifier: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            help="Whose data, by another name: login HASH, or site:books VISITOR.",
+            metavar="NAMESPACE IDENTIFIER",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Delete everything stored about a consumer; serving forgets at once."""
-    from storage.consumers import erase
+    """Delete every trace of a consumer, from the tables and from the files; serving forgets at once."""
+    from storage.consumers import erase as erase_consumer
 
+    if (consumer is None) == (identifier is None):
+        raise typer.BadParameter("give a consumer id, or --identifier NAMESPACE IDENTIFIER")
+    whom = identifier or consumer or ""
     if not yes:
-        typer.confirm(f"Delete everything about consumer {consumer_id!r}? This cannot be undone.", abort=True)
-    with _database() as database, database.connection() as connection:
-        _show(erase(connection, consumer_id), as_json=False)
+        typer.confirm(f"Delete everything about consumer {whom!r}? This cannot be undone.", abort=True)
+    settings = read_settings()
+    with _database(settings) as database:
+        with database.connection() as connection:
+            erasure = erase_consumer(connection, whom, asked_by="tailor erase")
+        cleaned = erasure.erasure_id is not None and _finish_erasures(database, settings)
+    _show({**_erased(asdict(erasure)), "cleaned": cleaned}, as_json=as_json)
+
+
+@app.command(epilog="Example: tailor erasures --json")
+def erasures(
+    finish: Annotated[
+        bool,
+        typer.Option(
+            "--finish", help="First clean the files after those that are not over, as the service does."
+        ),
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List that somebody was erased, when and how much, and since when no file holds it; never who."""
+    from storage.erasures import list_erasures
+
+    settings = read_settings()
+    with _database(settings) as database:
+        if finish:
+            _finish_erasures(database, settings)
+        with database.connection() as connection:
+            found = [_erased(asdict(one)) for one in list_erasures(connection, limit=limit)]
+    _show(found, as_json=as_json, empty="nobody was erased")
 
 
 @app.command(epilog="Example: tailor backup tailor-2026-01-31.backup")
@@ -646,9 +775,14 @@ def demo(
     once: Annotated[
         bool, typer.Option("--once", help="Stop after the story; the last line on stdout is JSON.")
     ] = False,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")] = 3000,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=1, max=65535, help="Port to serve on; the shops take the two after it, or free ones if taken."
+        ),
+    ] = 3000,
 ) -> None:
-    """Load a year of real purchases, train, compare, serve, and show a promotion being tailored."""
+    """Load real purchases, train, compare, serve, show a promotion being tailored, and open two shops."""
     from examples.complete_journey.demo import run
 
     settings = read_settings()
@@ -688,6 +822,27 @@ def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
         yield report
 
 
+def _set_sharing(
+    connection: "Connection",
+    known: "Subscriber",
+    *,
+    share_activity: bool | None,
+    accept_from: Sequence[str] | None,
+) -> "Subscriber":
+    """Enter a subscriber's word on sharing, where something new is given; who is named must be there."""
+    from storage import subscribers as store
+    from storage.sharing import set_sharing
+
+    for one in accept_from or ():
+        store.get_subscriber(connection, one)
+    return set_sharing(
+        connection,
+        known.subscriber_id,
+        shares_activity=known.shares_activity if share_activity is None else share_activity,
+        accepts_from=accept_from or known.accepts_from,
+    )
+
+
 def _import(how: Callable[..., Any], files: Sequence[Path], *, as_json: bool, **names: Any) -> None:
     """Import files with a progress bar, then show what became of each row."""
     with _database() as database, _progress() as bar:
@@ -698,6 +853,55 @@ def _import(how: Callable[..., Any], files: Sequence[Path], *, as_json: bool, **
             **names,
         )
     _show({"read": report.read, **asdict(report)}, as_json=as_json)
+
+
+@retention.command("sweep", epilog="Example: tailor retention sweep --dry-run")
+def sweep_retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete activity older than TAILOR_RETENTION_MONTHS, and names with nothing left under them."""
+    from storage.retention import sweep
+
+    settings = read_settings()
+    with _database(settings) as database, _progress() as bar:
+        done = sweep(database, months=settings.retention_months, dry_run=dry_run, progress=bar)
+    _show(done, as_json=as_json)
+
+
+@retention.command("list", epilog="Example: tailor retention list --json")
+def list_retention(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the sweeps, newest first: when, and how many rows of each table went."""
+    from storage.retention import list_sweeps
+
+    with _database() as database, database.connection() as connection:
+        found = list_sweeps(connection, limit=limit)
+    _show(found, as_json=as_json, empty="nothing was swept yet")
+
+
+def _finish_erasures(database: Database, settings: Settings) -> bool:
+    """Clean the files now if that can be; otherwise the service does, or a later command."""
+    from features.forgetting import finish_erasures
+
+    try:
+        with _progress() as bar:
+            done = finish_erasures(database, settings, progress=bar)
+    except StorageError as error:
+        stderr.print(f"the files are cleaned later, for {error}", highlight=False, soft_wrap=True)
+        return False
+    for path in done.waiting_for:
+        stderr.print(f"in use, so the files are cleaned later: {path}", highlight=False, soft_wrap=True)
+    for what in done.not_ours:
+        stderr.print(f"yours to remove: {what}", highlight=False, soft_wrap=True)
+    return not done.waiting_for
+
+
+def _erased(erasure: dict[str, Any]) -> dict[str, Any]:
+    """A record of an erasure, which does not tell who it was."""
+    return {name: value for name, value in erasure.items() if name != "consumer_id"}
 
 
 def _show(

@@ -129,6 +129,8 @@ def server(
                 "BENTOML_HOME": str(home / "bentoml"),
                 # Nobody moves an alias in MLflow here.
                 "TAILOR_SERVING_WATCH_CHAMPION": "0",
+                # Counted as always, but one key asks as much as a worker can answer.
+                "TAILOR_SERVING_RATE_PER_KEY": "1000000",
                 **environ,
             },
             stdout=log,

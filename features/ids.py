@@ -57,7 +57,7 @@ class ItemIds:
         return f"ItemIds({len(self)} items on {len(self.site_ids)} sites)"
 
     @cached_property
-    def columns(self) -> Mapping[str, Mapping[str, int]]:
+    def columns(self) -> dict[str, dict[str, int]]:
         """Site id → item id → column."""
         return {
             site_id: {item_id: start + place for place, item_id in enumerate(items)}

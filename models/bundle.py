@@ -4,6 +4,7 @@
     items.json                 site id → item ids, in column order
     model.safetensors          the model's arrays
     popularity.safetensors     the fallback's arrays
+    reach.safetensors          consumers by item and by site; bundles from before there was any have none
     text.json                  perhaps: the words that the items' texts are read by
     text.safetensors           with it: what the items say
 
@@ -36,6 +37,7 @@ from models.folder import (
 )
 from models.pooling import Pooling
 from models.popularity import FittedPopularity
+from models.reach import Reach
 from models.recommender import FittedRecommender
 
 FORMAT_VERSION: Final = 1
@@ -48,6 +50,7 @@ MODEL_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
 
 _MANIFEST = "manifest.json"
 _FILES = ("items.json", "model.safetensors", "popularity.safetensors")
+_REACH = "reach.safetensors"
 _TEXT_FILES = ("text.json", "text.safetensors")
 _FIELDS = {
     "format_version": int,
@@ -80,6 +83,8 @@ class Bundle:
         Everything that was written down: parameters, data, metrics, code revision...
     digest : str
         sha256 of the manifest, as hex.
+    reach : Reach or None
+        How many consumers each item and site has; None where nobody counted.
     """
 
     model: FittedRecommender
@@ -87,6 +92,7 @@ class Bundle:
     pooling: Pooling
     manifest: Mapping[str, Any]
     digest: str
+    reach: Reach | None = None
     text: ItemText | None = None
 
     @property
@@ -109,6 +115,7 @@ def write_bundle(
     *,
     popularity: FittedPopularity,
     pooling: Pooling,
+    reach: Reach | None = None,
     text: ItemText | None = None,
     metrics: Mapping[str, float] | None = None,
     data: Mapping[str, Any] | None = None,
@@ -137,6 +144,8 @@ def write_bundle(
         "model.safetensors": to_safetensors(model.arrays()),
         "popularity.safetensors": to_safetensors(popularity.arrays()),
     }
+    if reach is not None:
+        contents[_REACH] = to_safetensors(reach.arrays())
     if text is not None:
         contents["text.json"] = to_json(text.parameters())
         contents["text.safetensors"] = to_safetensors(text.arrays())
@@ -180,15 +189,20 @@ def read_bundle(directory: Path, *, expected_digest: str | None = None) -> Bundl
         kind = MODEL_KINDS[manifest["model_kind"]]
         told = from_safetensors(contents["model.safetensors"], "model.safetensors")
         model = kind.from_arrays(items, weights, arrays=told, parameters=manifest["parameters"])
-        _refuse_surprising(told, model, "model.safetensors")
+        _refuse_surprising(told, model.arrays(), "model.safetensors")
         told = from_safetensors(contents["popularity.safetensors"], "popularity.safetensors")
         popularity = FittedPopularity.from_arrays(items, weights, arrays=told, parameters={})
-        _refuse_surprising(told, popularity, "popularity.safetensors")
+        _refuse_surprising(told, popularity.arrays(), "popularity.safetensors")
+        reach = None
+        if _REACH in contents:
+            told = from_safetensors(contents[_REACH], _REACH)
+            reach = Reach.from_arrays(items, arrays=told)
+            _refuse_surprising(told, reach.arrays(), _REACH)
         pooling = Pooling.from_json(manifest["pooling"])
         text = _read_text(contents, items)
     except (FeaturesError, InvalidModel, TypeError, ArithmeticError) as error:
         raise BundleRefused(f"{directory}: {error}") from error
-    return Bundle(model, popularity, pooling, manifest, digest, text)
+    return Bundle(model, popularity, pooling, manifest, digest, reach, text)
 
 
 def _read_text(contents: Mapping[str, bytes], items: ItemIds) -> ItemText | None:
@@ -199,7 +213,7 @@ def _read_text(contents: Mapping[str, bytes], items: ItemIds) -> ItemText | None
         raise BundleRefused(f"text.json is a {type(parameters).__name__}; expected an object")
     told = from_safetensors(contents["text.safetensors"], "text.safetensors")
     text = ItemText.from_arrays(items, arrays=told, parameters=parameters)
-    _refuse_surprising(told, text, "text.safetensors")
+    _refuse_surprising(told, text.arrays(), "text.safetensors")
     return text
 
 
@@ -224,13 +238,13 @@ def _read_manifest(content: bytes) -> dict[str, Any]:
 
 
 def _read_contents(directory: Path, files: Mapping[str, Any]) -> dict[str, bytes]:
-    names = (*_FILES, *_TEXT_FILES) if set(_TEXT_FILES) & set(files) else _FILES
-    if set(files) != set(names):
-        raise BundleRefused(f"{_MANIFEST} lists the files {sorted(files)}; expected {sorted(names)}")
-    if surprising := sorted({entry.name for entry in directory.iterdir()} - {*names, _MANIFEST}):
+    needed = {*_FILES, *(_TEXT_FILES if set(_TEXT_FILES) & set(files) else ())}
+    if set(files) - {_REACH} != needed:
+        raise BundleRefused(f"{_MANIFEST} lists the files {sorted(files)}; expected {sorted(needed)}")
+    if surprising := sorted({entry.name for entry in directory.iterdir()} - {*files, _MANIFEST}):
         raise BundleRefused(f"{directory} holds {', '.join(surprising)}, which no bundle has; remove it")
     contents = {}
-    for name in names:
+    for name in files:
         told = files[name]
         if (
             not isinstance(told, dict)
@@ -250,7 +264,7 @@ def _read_contents(directory: Path, files: Mapping[str, Any]) -> dict[str, bytes
 
 
 def _refuse_surprising(
-    arrays: Mapping[str, NDArray[Any]], model: FittedRecommender | ItemText, name: str
+    arrays: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]], name: str
 ) -> None:
-    if surprising := sorted(set(arrays) - set(model.arrays())):
+    if surprising := sorted(set(arrays) - set(expected)):
         raise BundleRefused(f"{name} holds surprising arrays: {', '.join(surprising)}")

@@ -20,6 +20,9 @@ from models.shortlist import Search
 ALL_ITEMS = slice(None)
 """The columns of every item."""
 
+Columns = slice | NDArray[np.int32]
+"""Columns of some items: a range, or one by one."""
+
 Searches = tuple[Search | None, ...]
 """How a model finds the best items, member by member."""
 
@@ -35,7 +38,7 @@ class Reading(Protocol):
         """What was read."""
         ...
 
-    def base(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+    def base(self, within: Columns = ALL_ITEMS) -> NDArray[np.float32]:
         """What each item `within` scores with this history, but not because of it, float32[n]."""
         ...
 
@@ -153,21 +156,38 @@ class Recommender(Protocol):
 
 def usable_history(
     history: HistoryVector, weights: InteractionWeights, *, n_items: int
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Places in the history with a confidence above 0, and all confidences: intp[m], float32[n].
+) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
+    """Places in the history with a confidence above 0, their items and their confidences.
+
+    Returns
+    -------
+    intp[n], int32[n], float32[n]
 
     Raises
     ------
     EmptyHistory
         When there is no such place.
     """
-    confidence = history.confidence(weights)
-    places = (confidence > 0).nonzero()[0]
+    index, confidence = history.item_index, history.confidence(weights)
+    places = confidence.nonzero()[0]
     if len(places) == 0:
         raise EmptyHistory(f"none of the history's {len(history)} items has a confidence above 0")
-    if history.item_index[-1] >= n_items or history.item_index[0] < 0:
-        raise InvalidModel(f"the history names item {history.item_index[-1]}; the model knows {n_items}")
-    return places, confidence
+    if index[-1] >= n_items or index[0] < 0:
+        raise InvalidModel(f"the history names item {index[-1]}; the model knows {n_items}")
+    if len(places) < len(index):
+        index, confidence = index[places], confidence[places]
+    return places, index, confidence
+
+
+def in_its_places(
+    given: NDArray[np.float32], places: NDArray[np.intp], n_entries: int
+) -> NDArray[np.float32]:
+    """What the entries at some places gave, with zeros for the others, float32[n] → float32[n_entries]."""
+    if len(places) == n_entries:
+        return given
+    everywhere = np.zeros(n_entries, dtype=np.float32)
+    everywhere[places] = given
+    return everywhere
 
 
 def require_array(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from serving.catalog import Catalogue
 from serving.errors import KeyRefused, NotASubscriber, OriginRefused, SecretKeyNeeded, SiteRefused
@@ -27,21 +28,33 @@ class Caller:
             raise SecretKeyNeeded("a public key cannot do this; call from a server with the secret key")
 
 
+def read_key(authorization: str) -> bytes | None:
+    """Return the hash of the key in `Bearer <key>`; None where there is no key."""
+    scheme, _, key = authorization.partition(" ")
+    key = key.strip()
+    return hash_key(key) if key and scheme.lower() == "bearer" else None
+
+
 def identify(headers: Mapping[str, str], catalogue: Catalogue) -> Caller:
     """Return the caller behind `Authorization: Bearer <key>`.
 
     Raises
     ------
-    KeyRefused : no key, or one that nobody was given or that was revoked.
+    KeyRefused : no key, or one that nobody was given or that was revoked or has expired.
     OriginRefused : a public key whose `Origin` is not one of its subscriber's.
     NotASubscriber : the subscriber is suspended.
     """
-    scheme, _, key = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key:
+    authorization = headers.get("authorization", "")
+    digest = read_key(authorization)
+    if digest is None:
         raise KeyRefused("no key; send the header `Authorization: Bearer <your key>`")
-    found = catalogue.keys.get(hash_key(key.strip()))
+    found = catalogue.keys.get(digest)
     if found is None or found.revoked_at is not None:
-        raise KeyRefused(f"nobody was given the key {key.strip()[:14]!r}...; or it was revoked")
+        start = authorization.partition(" ")[2].strip()[:14]
+        raise KeyRefused(f"nobody was given the key {start!r}...; or it was revoked")
+    if found.expires_at is not None and found.expires_at <= datetime.now(UTC):
+        ended = found.expires_at.isoformat(timespec="seconds")
+        raise KeyRefused(f"the key ...{found.hint} expired at {ended}: a newer one took over; send that one")
     subscriber = catalogue.subscribers[found.subscriber_id]
     if subscriber.status != "active":
         raise NotASubscriber(f"subscriber {subscriber.subscriber_id!r} is {subscriber.status}")

@@ -28,13 +28,16 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     """One past activity and how much of the promotion's score it carried.
 
     `share` is its part of all that spoke for or against the promotion: shares are never above 1, and all
-    of them, counted without sign, add up to 1. `item_id`, `title` and `occurred_at` of other
-    subscribers' sites are left out for public keys, which any visitor can read.
+    of them, counted without sign, add up to 1. `shared_by` is the subscriber whose site it is, where that
+    is not the caller. `item_id`, `title` and `occurred_at` of other sites are left out for public keys, which
+    any visitor can read, and where so few consumers have the item that it would point at one of them; with so
+    few of the site, the whole reason is withheld. The others keep their shares.
     """
 
     site_id: str
     kind: str
     share: float
+    shared_by: str | None = None
     item_id: str | None = None
     title: str | None = None
     occurred_at: datetime | None = None
@@ -66,10 +69,13 @@ class PresentedPromotion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer: `promotion` is the first of `promotions`, or null with the reason why."""
+    """The answer: `promotion` is the first of `promotions`, or null with the reason why.
+
+    `consumer_id` is null where nobody was named, and for public keys, whose answers any visitor can read.
+    """
 
     decision_id: str
-    consumer_id: str
+    consumer_id: str | None
     site_id: str
     placement: str | None
     strategy: str

@@ -16,35 +16,41 @@ from litestar.plugins.problem_details import (
     ProblemDetailsPlugin,
 )
 from litestar.types import Message, Scope
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from serving.access import Caller, identify
+from serving.access import Caller
 from serving.answer import Decision
 from serving.collect import ActivityAnswer, collect
+from serving.contact import Signals, read_signals
+from serving.cors import SubscriberOrigins
+from serving.embed import EMBEDDED
 from serving.errors import STATUS, headers_of, problem_of, status_of
-from serving.fast import FastDecisions
+from serving.fast import FastCalls
+from serving.guard import RateLimited
 from serving.health import Health, examine
 from serving.manage import MANAGEMENT
 from serving.privacy import PRIVACY
-from serving.requests import ActivityRequest, DecisionRequest
+from serving.requests import MAX_BODY_BYTES, ActivityRequest, DecisionRequest
 from serving.runtime import Runtime
+from serving.sharing import SHARING
+from serving.visitors import VISITORS
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 1_000_000
-
 
 @post("/decisions", status_code=200, tags=["decide"])
-async def decisions(data: DecisionRequest, runtime: Runtime, caller: Caller) -> Decision:
+async def decisions(data: DecisionRequest, runtime: Runtime, caller: Caller, signals: Signals) -> Decision:
     """Decide which promotion to show to a consumer on a site."""
-    return await runtime.decide(caller, data)
+    return await runtime.decide(caller, data, signals)
 
 
 @post("/activity", status_code=200, tags=["collect"])
-async def activity(data: ActivityRequest, runtime: Runtime, caller: Caller) -> ActivityAnswer:
+async def activity(
+    data: ActivityRequest, runtime: Runtime, caller: Caller, signals: Signals
+) -> Response[ActivityAnswer]:
     """Store a batch of events; answered after the commit, with what became of each event."""
-    return await collect(data.events, runtime=runtime, caller=caller)
+    told = await collect(data, runtime=runtime, caller=caller, signals=signals)
+    return Response(told.answer, status_code=200, cookies=told.cookies)
 
 
 @get("/health", tags=["operate"])
@@ -72,21 +78,18 @@ def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
 
 def create_app(runtime: Runtime) -> ASGIApp:
     """Make the app that is mounted under `/v1`; `runtime` is opened and closed by who mounts it."""
-    # The key is checked against the page's origin; browsers only have to be let through to that check.
-    return CORSMiddleware(
-        FastDecisions(create_api(runtime), runtime),  # type: ignore[arg-type]
-        allow_origins=["*"],
-        allow_methods=["*"],
-        allow_headers=["Authorization", "Content-Type"],
-        expose_headers=["Retry-After"],
-    )
+    fast = FastCalls(create_api(runtime), runtime)  # type: ignore[arg-type]
+    return SubscriberOrigins(RateLimited(fast, runtime), runtime)
 
 
 def create_api(runtime: Runtime) -> Litestar:
     """Make the app that knows every route, describes them and refuses."""
 
     def caller(request: Request[Any, Any, State]) -> Caller:
-        return identify(request.headers, runtime.view.catalogue)
+        return runtime.identify(request.headers)
+
+    def signals(request: Request[Any, Any, State]) -> Signals:
+        return read_signals(request.headers)
 
     async def count(message: Message, scope: Scope) -> None:
         if message["type"] == "http.response.start":
@@ -98,10 +101,14 @@ def create_api(runtime: Runtime) -> Litestar:
         return _problem(error, retry_after_s=runtime.retry_after_s)
 
     return Litestar(
-        [decisions, activity, health, metrics, openapi, *MANAGEMENT, *PRIVACY],
+        [
+            *[decisions, activity, health, metrics, openapi],
+            *[*MANAGEMENT, *SHARING, *PRIVACY, *VISITORS, *EMBEDDED],
+        ],
         dependencies={
             "runtime": Provide(lambda: runtime, sync_to_thread=False, use_cache=True),
             "caller": Provide(caller, sync_to_thread=False),
+            "signals": Provide(signals, sync_to_thread=False),
         },
         plugins=[
             ProblemDetailsPlugin(

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.answer import FeaturedItem
+from serving.members import Members, make_members
 from storage.catalogue import CatalogueRows, PromotionRow
 from storage.subscribers import KeyRecord, Site, Subscriber
 
@@ -39,14 +41,13 @@ class Catalogue:
 
     Attributes
     ----------
+    members : who takes part; may be newer than the rest.
     promotions : those that are live or will be, by id; places in here are "rows" elsewhere.
     attributes : of covered items, as JSON text.
     rows_of : for each subscriber's site the rows of the promotions that may be shown there, ascending.
     """
 
-    sites: Mapping[str, Site]
-    subscribers: Mapping[str, Subscriber]
-    keys: Mapping[bytes, KeyRecord]
+    members: Members
     promotions: tuple[PromotionRow, ...]
     rows_of: Mapping[str, NDArray[np.intp]]
     coverage: Coverage
@@ -63,25 +64,37 @@ class Catalogue:
         )
         return {**told, "attributes": self.attributes.get(pair)}
 
+    @property
+    def sites(self) -> Mapping[str, Site]:
+        """All sites by id."""
+        return self.members.sites
+
+    @property
+    def subscribers(self) -> Mapping[str, Subscriber]:
+        """All subscribers by id."""
+        return self.members.subscribers
+
+    @property
+    def keys(self) -> Mapping[bytes, KeyRecord]:
+        """The keys that were not revoked, by hash."""
+        return self.members.keys
+
     def owns(self, subscriber_id: str, site_id: str) -> bool:
         """Whether a site belongs to a subscriber."""
-        site = self.sites.get(site_id)
-        return site is not None and site.subscriber_id == subscriber_id
+        return self.members.owns(subscriber_id, site_id)
 
 
-def make_catalogue(rows: CatalogueRows) -> Catalogue:
+def make_catalogue(rows: CatalogueRows, *, read_at: datetime) -> Catalogue:
     """Arrange one reading of the database for looking things up."""
     row_of = {promotion.promotion_id: row for row, promotion in enumerate(rows.promotions)}
     by_site: dict[str, list[int]] = {
-        site.site_id: [] for site in rows.sites if site.subscriber_id is not None
+        site.site_id: [] for site in rows.members.sites if site.subscriber_id is not None
     }
     for promotion_id, site_id in rows.promotion_sites:
         if site_id in by_site and promotion_id in row_of:
             by_site[site_id].append(row_of[promotion_id])
     return Catalogue(
-        sites=MappingProxyType({site.site_id: site for site in rows.sites}),
-        subscribers=MappingProxyType({one.subscriber_id: one for one in rows.subscribers}),
-        keys=MappingProxyType({key.key_hash: key for key in rows.keys}),
+        members=make_members(rows.members, read_at=read_at),
         promotions=tuple(rows.promotions),
         rows_of=MappingProxyType(
             {site_id: np.array(sorted(places), dtype=np.intp) for site_id, places in by_site.items()}

@@ -6,12 +6,14 @@ ServingError
 │   ├── OriginRefused          a public key from a page it is not bound to
 │   ├── SecretKeyNeeded        a public key where only servers may go
 │   ├── SiteRefused            a site of somebody else
+│   ├── NoConsent              the consumer did not agree to this
 │   └── NotASubscriber         a site that takes no part, or its subscriber is suspended
 ├── RequestRefused        400  a value in the request cannot be used
 ├── AlreadyExists         409  creating what is there
 ├── NotFound              404  nothing with this name among what the key may see
 ├── TooLarge              413  more than one call may carry
 ├── TokenRefused          400  a decision token that is not ours or has expired
+├── TooManyRequests       429  the key or the address asks more often than it may
 ├── Busy                  503  as much is under way as one worker can do in time
 └── NotReady              503  the service has not read its catalogue yet, or lost its database
 """
@@ -51,6 +53,10 @@ class SiteRefused(Forbidden):
     """The site belongs to another subscriber."""
 
 
+class NoConsent(Forbidden):
+    """The consumer did not agree to what the call is for."""
+
+
 class NotASubscriber(Forbidden):
     """The site takes no part: no promotion is shown there and no activity is taken."""
 
@@ -75,6 +81,15 @@ class TokenRefused(ServingError):
     """A decision token was altered, is not ours, or has expired."""
 
 
+class TooManyRequests(ServingError):
+    """A key, or an address, asks more often than it may; `limit` says which of the two."""
+
+    def __init__(self, limit: str, *, retry_after_s: int) -> None:
+        super().__init__(f"too many requests from this {limit}; ask again in {retry_after_s} s")
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
 class Busy(ServingError):
     """As much is under way as can be done in time: better turned away at once than late."""
 
@@ -92,6 +107,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = MappingProxyType(
         NotFound: HTTPStatus.NOT_FOUND,
         TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         TokenRefused: HTTPStatus.BAD_REQUEST,
+        TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
         Busy: HTTPStatus.SERVICE_UNAVAILABLE,
         NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
         # Storage.
@@ -127,7 +143,7 @@ def problem_of(error: BaseException, *, status: HTTPStatus) -> dict[str, Any]:
 
 def headers_of(status: HTTPStatus, *, retry_after_s: int) -> dict[str, str]:
     """Return the headers that go with a problem document."""
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         return {"Retry-After": str(retry_after_s)}
     if status == HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": "Bearer"}

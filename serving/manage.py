@@ -60,9 +60,7 @@ async def list_own_subscriber(runtime: Runtime, caller: Caller) -> Page[Subscrib
 @get("/subscribers/{subscriber_id:str}", tags=["manage"])
 async def get_own_subscriber(subscriber_id: str, runtime: Runtime, caller: Caller) -> Subscriber:
     """Return the caller's own entry."""
-    caller.needs_secret_key()
-    if subscriber_id != caller.subscriber_id:
-        raise Forbidden(f"{subscriber_id!r} is not the subscriber of this key, {caller.subscriber_id!r} is")
+    own_entry(subscriber_id, caller)
     return runtime.view.catalogue.subscribers[subscriber_id]
 
 
@@ -180,6 +178,13 @@ MANAGEMENT: list[ControllerRouterHandler] = [
     put_promotion,
     end_promotion,
 ]
+
+
+def own_entry(subscriber_id: str, caller: Caller) -> None:
+    """Refuse a subscriber that is not the caller, and a key that is for browsers."""
+    caller.needs_secret_key()
+    if subscriber_id != caller.subscriber_id:
+        raise Forbidden(f"{subscriber_id!r} is not the subscriber of this key, {caller.subscriber_id!r} is")
 
 
 def _own_site(site_id: str, runtime: Runtime, caller: Caller) -> None:

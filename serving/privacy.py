@@ -8,10 +8,9 @@ from litestar.types import ControllerRouterHandler
 
 from serving.access import Caller
 from serving.runtime import Runtime
-from storage.consumers import export, resolve
+from storage.consumers import erase, export
 from storage.database import Connection
 from storage.errors import UnknownConsumer
-from storage.events import NETWORK
 
 
 class ConsumerExport(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,10 +22,12 @@ class ConsumerExport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConsumerErasure(msgspec.Struct, frozen=True, kw_only=True):
-    """How many rows were erased; all zero when nothing was kept."""
+    """How many rows were erased, and the number of the record of it; none if nothing was kept."""
 
     consumer_id: str
+    erasure_id: int | None
     activity: int
+    consent: int
     identifiers: int
     quarantine: int
 
@@ -55,37 +56,33 @@ async def erase_consumer(consumer_id: str, runtime: Runtime, caller: Caller) -> 
     """Erase what a consumer did on the caller's sites; the next decision does not know it any more."""
     caller.needs_secret_key()
     sites = list(runtime.view.catalogue.subscribers[caller.subscriber_id].sites)
-    source = caller.source_id
-    return await runtime.run(lambda connection: erase_on(connection, consumer_id, sites=sites, source=source))
+    return await runtime.run(
+        lambda connection: erase_on(
+            connection,
+            consumer_id,
+            sites=sites,
+            subscriber_id=caller.subscriber_id,
+            source=caller.source_id,
+        )
+    )
 
 
 PRIVACY: list[ControllerRouterHandler] = [export_consumer, erase_consumer]
 
 
-def erase_on(connection: Connection, consumer_id: str, *, sites: list[str], source: str) -> ConsumerErasure:
-    """Delete a consumer's activity on some sites, and the names that nothing is left under."""
-    owner = resolve(connection, NETWORK, consumer_id)
-    names = [row[0] for row in connection.execute(_NAMES, (owner,))]
-    activity = connection.execute(_ERASE_ACTIVITY, (owner, sites)).rowcount
-    identifiers = connection.execute(_ERASE_NAMES, (owner, [f"site:{site_id}" for site_id in sites])).rowcount
-    quoted = [msgspec.json.encode(name).decode() for name in {consumer_id, owner, *names}]
-    quarantine = connection.execute(_ERASE_QUARANTINE, (source, quoted)).rowcount
-    return ConsumerErasure(
-        consumer_id=owner, activity=activity, identifiers=identifiers, quarantine=quarantine
+def erase_on(
+    connection: Connection, consumer_id: str, *, sites: list[str], subscriber_id: str, source: str
+) -> ConsumerErasure:
+    """Delete a consumer's traces on a subscriber's sites, and the names that nothing is left under."""
+    erasure = erase(
+        connection, consumer_id, asked_by=f"subscriber {subscriber_id}", sites=sites, source=source
     )
-
-
-_NAMES = "SELECT identifier FROM identifier WHERE consumer_id = %s"
-_ERASE_ACTIVITY = """
-DELETE FROM activity a USING identifier i
-WHERE a.namespace = i.namespace AND a.identifier = i.identifier AND i.consumer_id = %s AND a.site_id = ANY(%s)
-"""
-_ERASE_NAMES = """
-DELETE FROM identifier i
-WHERE consumer_id = %s AND (namespace = ANY(%s) OR namespace NOT LIKE 'site:%%')
-  AND NOT EXISTS (SELECT FROM activity a WHERE a.namespace = i.namespace AND a.identifier = i.identifier)
-"""
-_ERASE_QUARANTINE = """
-DELETE FROM quarantine
-WHERE source_id = %s AND EXISTS (SELECT FROM unnest(%s::text[]) AS name WHERE strpos(payload, name) > 0)
-"""
+    rows = erasure.rows_deleted
+    return ConsumerErasure(
+        consumer_id=str(erasure.consumer_id),
+        erasure_id=erasure.erasure_id,
+        activity=rows["activity"],
+        consent=rows["consent"],
+        identifiers=rows["identifier"],
+        quarantine=rows["quarantine"],
+    )

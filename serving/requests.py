@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import msgspec
 
 from serving.errors import RequestRefused
-from storage.events import identity_of
+
+MAX_BODY_BYTES = 1_000_000
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -13,29 +14,39 @@ Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\x00
 class DecisionRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who is asking for a promotion to show, and where.
 
-    Either `consumer_id`, or an `identifier` with its `namespace` (left out: a visitor id of this very site).
+    Either `consumer_id`, or an `identifier` with its `namespace` (left out: a visitor id of this very site),
+    or neither: a promotion that is nobody's in particular. `consent` lists what the consumer agreed to; what
+    cannot be understood counts as nothing.
     """
 
     site_id: Id
     consumer_id: Id | None = None
     identifier: Id | None = None
     namespace: Id | None = None
+    consent: Any = None
     placement: Id | None = None
     n: Annotated[int, msgspec.Meta(ge=1)] = 1
 
     @property
-    def who(self) -> str | tuple[str, str]:
-        """The consumer id, or (namespace, identifier)."""
-        if self.consumer_id is not None and self.identifier is None and self.namespace is None:
-            return self.consumer_id
-        named = {"consumer_id": self.consumer_id, "identifier": self.identifier, "namespace": self.namespace}
-        return identity_of(named, site_id=self.site_id)
+    def named(self) -> dict[str, Any]:
+        """What it says of the consumer."""
+        return {
+            "site_id": self.site_id,
+            "consumer_id": self.consumer_id,
+            "identifier": self.identifier,
+            "namespace": self.namespace,
+            "consent": self.consent,
+        }
 
 
 class ActivityRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A batch of events, each judged by itself; see the activity event in the reference."""
+    """A batch of events, each judged by itself; see the activity event in the reference.
 
-    events: Annotated[list[Any], msgspec.Meta(min_length=1)]
+    May be left out where the activity cookie of `site_id` holds events.
+    """
+
+    events: list[Any] = []
+    site_id: Id | None = None
 
 
 def read_request(kind: type[DecisionRequest], fields: dict[str, Any]) -> DecisionRequest:

@@ -25,18 +25,27 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 from models.errors import ModelsError
-from serving.access import Caller, own_site
+from serving.access import Caller, identify, own_site
 from serving.answer import Decision
+from serving.contact import NO_SIGNALS, Contact, Signals, contact_of, own_cookie
 from serving.decision import Ask, decide
-from serving.errors import NotReady, RequestRefused
+from serving.disclosure import Disclosure
+from serving.errors import NotReady, RequestRefused, ServingError
+from serving.gate import Gate
 from serving.live_model import LiveModel, load_champion
+from serving.members import Members, read_members_now
 from serving.metrics import ServingMetrics
 from serving.requests import DecisionRequest
 from serving.room import Room
 from serving.settings import ServingSettings, read_serving_settings
+from serving.stopwatch import Stopwatch
 from serving.token import TokenSigner
+from serving.upkeep import keep_up
 from serving.view import State, View, make_view, read_state
 from serving.watcher import keep_watcher
+from serving.writer import ActivityWriter, Delivery, Written
+from storage.activity_cookie import ActivityCookie, BadCookie
+from storage.catalogue import MEMBER_TABLES
 from storage.champions import Champion
 from storage.database import Connection, Database, open_database
 from storage.errors import DatabaseUnavailable, StorageError
@@ -60,13 +69,17 @@ class Runtime:
     def __init__(self) -> None:
         self._settings: Settings | None = None
         self._limits: ServingSettings | None = None
+        self.gate: Gate | None = None
         self._database: Database | None = None
         self._reader: ConsumerReader | None = None
         self._threads: ThreadPoolExecutor | None = None
+        self._writer: ActivityWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
         self._tried = asyncio.Event()
         self._view: View | None = None
+        self._members: Members | None = None
+        self._members_changed = asyncio.Event()
         self._why_not = "the service is starting"
         self._refused: str | None = None
         self._decisions, self._calls = Room("decisions", 0), Room("calls", 0)
@@ -90,16 +103,23 @@ class Runtime:
         sys.setswitchinterval(_SWITCH_S)
         self._settings = read_settings(environ)
         self._limits = read_serving_settings(environ)
+        self.gate = Gate(self._limits)
         self._decisions = Room("decisions", self._limits.max_in_flight)
         self._calls = Room("calls", self._limits.max_in_flight)
         self._threads = ThreadPoolExecutor(self._limits.write_connections + 1, thread_name_prefix="tailor-db")
+        self._writer = ActivityWriter(self.run_own, n_writers=self._limits.write_connections)
         self._tasks.append(asyncio.create_task(self._follow(), name="follow the database"))
+        self._tasks.append(asyncio.create_task(self._follow_members(), name="follow keys"))
         with suppress(TimeoutError):
             await asyncio.wait_for(self._tried.wait(), patience_s)
         # Only now, so that its import does not compete with a start; and once for all the workers
         # of a machine.
-        if self._limits.watch_champion and worker_index in (None, 1):
-            self._tasks.append(asyncio.create_task(keep_watcher(environ), name="keep the champion watcher"))
+        if worker_index in (None, 1):
+            tidying = keep_up(environ, every_s=self._limits.upkeep_s)
+            self._tasks.append(asyncio.create_task(tidying, name="tidy up"))
+            if self._limits.watch_champion:
+                watching = keep_watcher(environ)
+                self._tasks.append(asyncio.create_task(watching, name="keep the champion watcher"))
 
     async def close(self) -> None:
         """Stop following, finish what is being written, let go of the connections."""
@@ -179,43 +199,104 @@ class Runtime:
                 f"the database did not finish within {limit_s:g} s; try again"
             ) from error
 
-    async def decide(self, caller: Caller, request: DecisionRequest) -> Decision:
-        """Answer one request for a promotion: read the consumer's activity, then decide."""
+    async def store(self, delivery: Delivery) -> list[Written]:
+        """Make activity durable; says of each event what became of it.
+
+        Raises
+        ------
+        Busy, NotReady, DatabaseUnavailable : as for `run`.
+        """
+        writer, limit_s = self._writer, self.limits.write_timeout_s
+        if writer is None:
+            raise NotReady(self._why_not)
+        started = perf_counter()
+        try:
+            with self._calls:
+                async with asyncio.timeout(limit_s):
+                    written = await writer.write(delivery)
+        except TimeoutError as error:
+            raise DatabaseUnavailable(
+                f"the database did not finish within {limit_s:g} s; try again"
+            ) from error
+        if self.metrics.sampled("store"):
+            self.metrics.took("store", perf_counter() - started)
+        return written
+
+    def identify(self, headers: Mapping[str, str]) -> Caller:
+        """Return who is asking, or refuse: see `serving.access`."""
+        started = perf_counter()
+        caller = identify(headers, self.view.catalogue)
+        if self.metrics.sampled("auth"):
+            self.metrics.took("auth", perf_counter() - started)
+        return caller
+
+    async def decide(
+        self, caller: Caller, request: DecisionRequest, signals: Signals = NO_SIGNALS
+    ) -> Decision:
+        """Answer one request for a promotion: read what may be used of the consumer, then decide."""
         view = self.view
         own_site(caller, request.site_id, view.catalogue)
         if request.n > self.limits.max_promotions:
             raise RequestRefused(f"n is {request.n}; ask for at most {self.limits.max_promotions} promotions")
+        contact = contact_of(
+            request.named,
+            caller=caller,
+            catalogue=view.catalogue,
+            signals=signals,
+            cookie=self.cookie(signals, request.site_id, view),
+        )
         with self._decisions:
             started = perf_counter()
-            record = await self._read(request, view)
-            read = perf_counter()
+            record = await self._read(contact, request.site_id, view)
+            read_s = perf_counter() - started
         ask = Ask(
             site_id=request.site_id,
             placement=request.placement,
             n=request.n,
             now=datetime.now(UTC),
             decision_id=secrets.token_hex(16),
-            may_read_site=lambda site: (
-                caller.key_kind == "secret" or view.catalogue.owns(caller.subscriber_id, site)
-            ),
+            disclosure=Disclosure(caller, view.catalogue.members, self.limits.min_consumers),
             max_reasons=self.limits.max_reasons,
+            names_consumer=caller.key_kind == "secret",
+            why_impersonal=contact.why_not,
         )
+        watch = Stopwatch(view.signer) if self.metrics.sampled("decide") else None
         decision = decide(
-            ask, record, shelf=view.shelf(request.site_id), model=view.model, signer=view.signer
+            ask,
+            record,
+            shelf=view.shelf(request.site_id),
+            model=view.model,
+            signer=view.signer if watch is None else watch.signer,
+            on_ranked=None if watch is None else watch.ranked,
         )
-        if self.metrics.sampled():
-            self.metrics.took("read", read - started)
-            self.metrics.took("decide", perf_counter() - read)
+        if watch is not None:
+            watch.tell(self.metrics, read_s=read_s)
         version = "none" if decision.model is None else decision.model.version
         self.metrics.count_decision(decision.strategy, version)
         return decision
 
-    async def _read(self, request: DecisionRequest, view: View) -> ConsumerRecord:
+    def cookie(self, signals: Signals, site_id: str, view: View) -> ActivityCookie | None:
+        """The site's activity cookie, if it came along; what cannot be believed is counted."""
+        try:
+            return own_cookie(signals, site_id, seal=view.seals.cookie, now=datetime.now(UTC))
+        except BadCookie as error:
+            self.metrics.cookies_refused.labels(error.fault).inc()
+            return None
+
+    async def _read(self, contact: Contact, site_id: str, view: View) -> ConsumerRecord:
         reader = self._reader
         if reader is None:
             raise NotReady(self._why_not)
+        if contact.identity is None:
+            return ConsumerRecord("")
         limit = 1 if view.model is None else view.model.bundle.weights.max_events_per_consumer
-        return await reader.read_consumer(request.who, site_id=request.site_id, limit=limit)
+        return await reader.read_consumer(
+            contact.identity,
+            site_id=site_id,
+            limit=limit,
+            purposes=contact.purposes,
+            without=view.catalogue.members.unusable.get(site_id, ()),
+        )
 
     async def _follow(self) -> None:
         """Keep the view as fresh as the database is; whatever happens there, try again."""
@@ -267,6 +348,24 @@ class Runtime:
     def _note(self, table: str | None) -> None:
         logger.debug("changed: %s", table or "perhaps anything")
         self._changed.set()
+        if table is None or table in MEMBER_TABLES:
+            self._members_changed.set()
+
+    async def _follow_members(self) -> None:
+        """Take up keys, subscribers and sites at once, while the rest of a change may still be read."""
+        while True:
+            await self._members_changed.wait()
+            self._members_changed.clear()
+            try:
+                self._members = await self.run_own(read_members_now)
+            except (StorageError, ServingError, OSError) as error:
+                # The loop that follows everything has said so already.
+                logger.debug("cannot read the keys, trying again: %s", error)
+                await asyncio.sleep(self.limits.reconnect_s)
+                self._members_changed.set()
+            else:
+                if self._view is not None:
+                    self._view = self._view.with_members(self._members)
 
     async def _refresh_for_ever(self) -> None:
         while True:
@@ -285,12 +384,13 @@ class Runtime:
         state = await self.run_own(functools.partial(read_state, known=known), timeout_s=_REFRESH_TIMEOUT_S)
         # A champion that was refused may have become whole meanwhile, on disk.
         if before is not None and before.model_problem is None and state.same_as(before.state):
-            self._view = dataclasses.replace(before, state=state)
+            view = dataclasses.replace(before, state=state)
         else:
-            self._view = await asyncio.to_thread(self._next_view, state)
+            view = await asyncio.to_thread(self._next_view, state)
             # Long-lived from now on: the collector need not walk over every promotion again and again.
             gc.unfreeze()
             gc.freeze()
+        self._view = view.with_members(self._members)
         self.metrics.catalogue_read.set(state.read_at.timestamp())
 
     def _next_view(self, state: State) -> View:

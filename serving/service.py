@@ -11,9 +11,11 @@ import bentoml
 import msgspec
 from starlette.responses import Response
 
-from serving.access import identify
 from serving.api import create_app
+from serving.contact import read_signals
 from serving.errors import headers_of, problem_of, status_of
+from serving.guard import GuardedService
+from serving.me import create_page
 from serving.requests import DecisionRequest, read_request
 from serving.runtime import Runtime
 
@@ -34,6 +36,7 @@ RUNTIME = Runtime()
     tracing={"excluded_urls": "/v1/"},
 )
 @bentoml.asgi_app(create_app(RUNTIME), path="/v1")
+@bentoml.asgi_app(create_page(RUNTIME), path="/me")
 class TailoredPromotions:
     """Shows each visitor the one promotion that fits this person best.
 
@@ -66,6 +69,7 @@ class TailoredPromotions:
         namespace: str | None = None,
         placement: str | None = None,
         n: int = 1,
+        consent: list[str] | None = None,
     ) -> dict[str, Any]:
         """Decide which promotion to show to a consumer on a site.
 
@@ -78,10 +82,13 @@ class TailoredPromotions:
             "namespace": namespace,
             "placement": placement,
             "n": n,
+            "consent": consent,
         }
         try:
-            caller = identify(ctx.request.headers, RUNTIME.view.catalogue)
-            decision = await RUNTIME.decide(caller, read_request(DecisionRequest, fields))
+            caller = RUNTIME.identify(ctx.request.headers)
+            decision = await RUNTIME.decide(
+                caller, read_request(DecisionRequest, fields), read_signals(ctx.request.headers)
+            )
         except Exception as error:
             status = status_of(error)
             if status is None:
@@ -89,6 +96,9 @@ class TailoredPromotions:
             return _refusal(ctx, error, status)  # type: ignore[return-value]
         # Already JSON: BentoML passes a response through as it is.
         return Response(msgspec.json.encode(decision), media_type="application/json")  # type: ignore[return-value]
+
+
+TailoredPromotions.add_asgi_middleware(GuardedService, runtime=RUNTIME)  # type: ignore[attr-defined]
 
 
 def log_like_bentoml() -> None:

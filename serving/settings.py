@@ -22,6 +22,15 @@ class ServingSettings(BaseModel):
     max_in_flight: int = Field(
         64, ge=1, description="decisions, and as many other calls, under way at once in a worker; then 503"
     )
+    rate_per_key: float = Field(
+        5000.0, ge=0, description="requests a second of a key to a worker, ten seconds' worth at once; 0: any"
+    )
+    rate_per_address: float = Field(
+        100.0, ge=0, description="the same of an address without a secret key; 0: any"
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, le=10, description="proxies before the service: whom X-Forwarded-For is believed of"
+    )
     log_every: int = Field(0, ge=0, description="every so many decisions one is logged, as JSON; 0: none is")
     retry_after_s: int = Field(2, ge=1, description="what Retry-After says while the service cannot answer")
     refresh_s: float = Field(
@@ -30,9 +39,23 @@ class ServingSettings(BaseModel):
     reconnect_s: float = Field(0.5, gt=0, description="pause between two tries to reach the database")
     watch_champion: bool = Field(True, description="start the process that follows the alias in MLflow")
     champion_poll_s: float = Field(1.0, gt=0, description="pause between two looks at the alias in MLflow")
+    upkeep_s: float = Field(
+        1800.0,
+        gt=0,
+        description="pause between two looks for what to tidy up: files after erasures, old activity",
+    )
     token_days: int = Field(30, ge=1, le=395, description="how long an outcome may come back with its token")
     max_promotions: int = Field(50, ge=1, le=500, description="most promotions in one answer (`n`)")
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+)?$",
+        description="address of the service for browsers; default: as asked",
+    )
     max_reasons: int = Field(5, ge=1, le=50, description="most reasons told with one promotion")
+
+    min_consumers: int = Field(
+        5, ge=1, description="a site or item of others with fewer consumers is named in no reason"
+    )
 
 
 def read_serving_settings(environ: Mapping[str, str] = os.environ) -> ServingSettings:

@@ -1,19 +1,21 @@
 """Everything a decision needs besides the consumer's activity: immutable, made aside, swapped whole."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from serving.catalog import Catalogue, make_catalogue
 from serving.errors import NotASubscriber
 from serving.live_model import LiveModel
+from serving.members import Members
 from serving.newcomers import knowing_the_new
 from serving.shelf import Shelf, make_shelves
 from serving.token import TokenSigner
+from storage.activity_cookie import PURPOSE
 from storage.catalogue import Stamp, catalogue_stamp, read_catalogue
 from storage.champions import Champion, current_champion
 from storage.database import Connection
-from storage.signing import signing_keys
+from storage.signing import Seal, signing_keys
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -33,8 +35,17 @@ class State:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Seals:
+    """What is signed besides decisions: cookies of a site's visitor and of the network, and links."""
+
+    cookie: Seal
+    network: Seal
+    link: Seal
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class View:
-    """One consistent state: the catalogue, the champion, the two put together, and the signer.
+    """One consistent state: the catalogue, the champion, the two put together, and what is signed with.
 
     `model_problem` tells why the newest champion does not serve, if it was refused.
     """
@@ -43,12 +54,19 @@ class View:
     model: LiveModel | None
     shelves: Mapping[str, Shelf]
     signer: TokenSigner
+    seals: Seals
     model_problem: str | None
 
     @property
     def catalogue(self) -> Catalogue:
         """What is offered, where and by whom."""
         return self.state.catalogue
+
+    def with_members(self, members: Members | None) -> "View":
+        """Return the same view with these members, unless its own are newer."""
+        if members is None or members.read_at <= self.catalogue.members.read_at:
+            return self
+        return replace(self, state=replace(self.state, catalogue=replace(self.catalogue, members=members)))
 
     def shelf(self, site_id: str) -> Shelf:
         """Return the shelf of a subscriber's site."""
@@ -64,7 +82,12 @@ def make_view(
     """Put a catalogue and a champion together."""
     model = None if model is None else knowing_the_new(model, state.catalogue)
     shelves = make_shelves(state.catalogue, model)
-    return View(state, model, shelves, signer, model_problem)
+    seals = Seals(
+        cookie=Seal(state.secrets, purpose=PURPOSE),
+        network=Seal(state.secrets, purpose="network-cookie"),
+        link=Seal(state.secrets, purpose="link"),
+    )
+    return View(state, model, shelves, signer, seals, model_problem)
 
 
 def read_state(connection: Connection, *, known: State | None = None) -> State:
@@ -74,6 +97,6 @@ def read_state(connection: Connection, *, known: State | None = None) -> State:
     if known is not None and known.stamp == stamp:
         catalogue = known.catalogue
     else:
-        catalogue = make_catalogue(read_catalogue(connection, now=now))
+        catalogue = make_catalogue(read_catalogue(connection, now=now), read_at=now)
     champion, secrets = current_champion(connection), tuple(signing_keys(connection))
     return State(catalogue=catalogue, stamp=stamp, champion=champion, secrets=secrets, read_at=now)

@@ -38,13 +38,20 @@ class ItemRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class MemberRows:
+    """Who takes part; of the keys those that were not revoked."""
+
+    sites: list[Site]
+    subscribers: list[Subscriber]
+    keys: list[KeyRecord]
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogueRows:
     """One consistent reading.
 
     Attributes
     ----------
-    keys
-        Those that count, revoked ones left out.
     promotions
         Active ones that have not ended, by id.
     promotion_sites
@@ -57,9 +64,7 @@ class CatalogueRows:
         (site_id, item_id) → JSON text: of covered items, where there are any.
     """
 
-    sites: list[Site]
-    subscribers: list[Subscriber]
-    keys: list[KeyRecord]
+    members: MemberRows
     promotions: list[PromotionRow]
     promotion_sites: list[tuple[str, str]]
     coverage: list[tuple[str, str, str]]
@@ -105,10 +110,10 @@ WHERE i.attributes <> '{{}}' AND (
 
 Stamp = tuple[int, ...]
 
+MEMBER_TABLES = ("subscriber", "site", "api_key")
+
 _STAMPED = (
-    "subscriber",
-    "site",
-    "api_key",
+    *MEMBER_TABLES,
     "item",
     "promotion",
     "promotion_site",
@@ -128,14 +133,21 @@ def catalogue_stamp(connection: Connection) -> Stamp:
     return tuple(number for row in connection.execute(_STAMP) for number in row)
 
 
+def read_members(connection: Connection) -> MemberRows:
+    """Read who takes part: a small fraction of the catalogue."""
+    return MemberRows(
+        sites=list_sites(connection),
+        subscribers=list_subscribers(connection),
+        keys=[key for key in list_keys(connection) if key.revoked_at is None],
+    )
+
+
 def read_catalogue(connection: Connection, *, now: datetime) -> CatalogueRows:
     """Read what may be shown at `now` or later, all of it as of one moment."""
     if connection.info.transaction_status == TransactionStatus.IDLE:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     return CatalogueRows(
-        sites=list_sites(connection),
-        subscribers=list_subscribers(connection),
-        keys=[key for key in list_keys(connection) if key.revoked_at is None],
+        members=read_members(connection),
         promotions=[PromotionRow(*row) for row in connection.execute(_PROMOTIONS, {"now": now})],
         promotion_sites=[(row[0], row[1]) for row in connection.execute(_SITES, {"now": now})],
         coverage=[(row[0], row[1], row[2]) for row in connection.execute(_COVERAGE, {"now": now})],

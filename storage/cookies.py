@@ -1,28 +1,25 @@
-"""Activity that a consumer's own computer kept: the cookie ``tailor_activity``, from an exported cookie file.
+"""Activity that a consumer's own computer kept: the cookie `tailor_activity`, from an exported cookie file.
 
-The file is in Netscape's format: a line a cookie, seven fields parted by tabs. The cookie's value is URL-safe
-base64 of JSON, ``{"v": 1, "id": VISITOR, "consent": [...], "events": [{...}], "site": SITE}``; `site` may be
-left out when the cookie's domain says it.
+The file is in Netscape's format: a line a cookie, seven fields parted by tabs. The cookie itself is described
+in `storage.activity_cookie`; it may leave its site out when its domain says it.
 """
 
-import base64
-import binascii
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from storage.activity import append_events, quarantine
+from storage.activity_cookie import COOKIE_NAME, PURPOSE, BadCookie, cookie_events, read_activity_cookie
+from storage.consent import limit_to_consent
 from storage.database import Connection, Database
-from storage.errors import InvalidValue, UnreadableFile
-from storage.events import ActivityEvent, Rejection, parse_event
+from storage.errors import UnreadableFile
+from storage.events import ActivityEvent, Rejection
 from storage.intake import ImportReport, Progress
+from storage.signing import Seal, signing_keys
 from storage.subscribers import list_sites, list_subscribers
 
-COOKIE_NAME = "tailor_activity"
 SOURCE = "cookie-file"
 HTTP_ONLY = "#HttpOnly_"
 
@@ -76,38 +73,28 @@ def read_cookies(file: Path) -> Iterator[Cookie]:
             yield Cookie(number, fields[0].lstrip(".").lower(), int(fields[4]), fields[6])
 
 
-def cookie_value(
-    visitor_id: str,
-    *,
-    consent: Sequence[str],
-    events: Sequence[Mapping[str, Any]],
-    site_id: str | None = None,
-) -> str:
-    """The value of an activity cookie."""
-    content = {"v": 1, "id": visitor_id, "consent": list(consent), "events": list(events)}
-    if site_id is not None:
-        content["site"] = site_id
-    return base64.urlsafe_b64encode(json.dumps(content, separators=(",", ":")).encode()).decode().rstrip("=")
-
-
 def _import_cookies(
     connection: Connection, file: Path, cookies: Sequence[Cookie], *, now: datetime
 ) -> ImportReport:
     hosts = _sites_by_host(connection)
     claimed = set().union(*hosts.values())
     unclaimed = {site.site_id for site in list_sites(connection)} - claimed
+    seal = Seal(signing_keys(connection), purpose=PURPOSE)
     events: list[ActivityEvent] = []
     rejections: list[Rejection] = []
     for cookie in cookies:
         location = f"{file.name}:{cookie.line}"
         try:
-            for event in _events_of(cookie, hosts=hosts, unclaimed=unclaimed, now=now):
+            for event in _events_of(cookie, hosts=hosts, unclaimed=unclaimed, seal=seal, now=now):
                 if isinstance(event, Rejection):
                     rejections.append(Rejection(event.reason, SOURCE, location))
                 else:
                     events.append(event)
-        except InvalidValue as error:
+        except BadCookie as error:
             rejections.append(Rejection(str(error), SOURCE, location))
+    limited = limit_to_consent(connection, events)
+    rejections += [event for event in limited if isinstance(event, Rejection)]
+    events = [event for event in limited if isinstance(event, ActivityEvent)]
     outcomes = append_events(connection, events)
     quarantine(connection, rejections)
     stored = outcomes.count("stored")
@@ -115,37 +102,13 @@ def _import_cookies(
 
 
 def _events_of(
-    cookie: Cookie, *, hosts: Mapping[str, set[str]], unclaimed: set[str], now: datetime
+    cookie: Cookie, *, hosts: Mapping[str, set[str]], unclaimed: set[str], seal: Seal, now: datetime
 ) -> Iterator[ActivityEvent | Rejection]:
     if 0 < cookie.expires_at < now.timestamp():
-        raise InvalidValue(f"the cookie of {cookie.domain} has expired")
-    content = _decode(cookie.value)
-    site_id = _site_of(cookie, content.get("site"), hosts=hosts, unclaimed=unclaimed)
-    events = content.get("events")
-    if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
-        raise InvalidValue("events in the cookie is not a list of objects")
-    for event in events:
-        raw = {
-            **event,
-            "identifier": content.get("id"),
-            "site_id": site_id,
-            "consent": content.get("consent"),
-        }
-        raw = {
-            name: value for name, value in raw.items() if name not in ("namespace", "consumer_id", "decision")
-        }
-        yield parse_event(raw, source=SOURCE, default_consent=None, now=now)
-
-
-def _decode(value: str) -> dict[str, Any]:
-    try:
-        padded = value + "=" * (-len(value) % 4)
-        content = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, RecursionError):
-        raise InvalidValue("the cookie's value is not URL-safe base64 of JSON; was it cut off?") from None
-    if not isinstance(content, dict) or content.get("v") != 1:
-        raise InvalidValue("the cookie's value is not of version 1")
-    return content
+        raise BadCookie("expired", f"the cookie of {cookie.domain} has expired")
+    content = read_activity_cookie(cookie.value, seal=seal, now=now)
+    site_id = _site_of(cookie, content.site_id, hosts=hosts, unclaimed=unclaimed)
+    yield from cookie_events(content, site_id=site_id, source=SOURCE, now=now)
 
 
 def _site_of(cookie: Cookie, named: object, *, hosts: Mapping[str, set[str]], unclaimed: set[str]) -> str:
@@ -160,8 +123,12 @@ def _site_of(cookie: Cookie, named: object, *, hosts: Mapping[str, set[str]], un
         return named
     if named is None:
         of = ", ".join(sorted(candidates)) or "no site"
-        raise InvalidValue(f"the domain {cookie.domain} belongs to {of}; the cookie must name its site")
-    raise InvalidValue(f"the cookie of {cookie.domain} names site {named!r:.80}, which is not at that domain")
+        raise BadCookie(
+            "foreign", f"the domain {cookie.domain} belongs to {of}; the cookie must name its site"
+        )
+    raise BadCookie(
+        "foreign", f"the cookie of {cookie.domain} names site {named!r:.80}, which is not at that domain"
+    )
 
 
 def _sites_by_host(connection: Connection) -> dict[str, set[str]]:

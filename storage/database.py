@@ -89,6 +89,28 @@ class Database:
                 lent.invalidate()
             lent.close()
 
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """A connection of its own on which every statement is a transaction, for what takes long.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            As `connection` does.
+        """
+        with self.connection():
+            pass  # says why not, and starts the embedded server again if it died
+        connection = self._connect()
+        connection.autocommit = True
+        try:
+            yield connection
+        except psycopg.OperationalError as error:
+            if connection.closed:
+                raise self._unavailable(str(error)) from error
+            raise
+        finally:
+            connection.close()
+
     def close(self) -> None:
         """Close the connections and leave the embedded server. Harmless when repeated."""
         self._closed = True

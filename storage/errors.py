@@ -4,6 +4,7 @@
 
     StorageError
     ├── DatabaseUnavailable      the server cannot be reached, or went away
+    │   └── DatabaseBusy         others hold what is needed
     ├── SchemaMissing            the tables are not there yet
     │   └── SchemaTooOld         they are there, of an earlier version
     ├── SchemaTooNew             they were made by newer code than this
@@ -11,6 +12,7 @@
     │   ├── UnknownConsumer
     │   ├── UnknownItem
     │   ├── UnknownKey
+    │   ├── UnknownMerge
     │   ├── UnknownPromotion
     │   ├── UnknownQuarantineRow
     │   ├── UnknownSite
@@ -19,6 +21,7 @@
     ├── AlreadyTaken             the name belongs to somebody else
     ├── UnreadableFile           a file that cannot be imported at all
     └── InvalidValue             an argument or setting that makes no sense (also a ValueError)
+        └── BadSeal              a signed text that was altered or signed elsewhere
 """
 
 from collections.abc import Collection
@@ -30,6 +33,10 @@ class StorageError(Exception):
 
 class DatabaseUnavailable(StorageError):
     """The database cannot be reached now; trying again later may help."""
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    """Others hold a table that is needed; trying again later may help."""
 
 
 class SchemaMissing(StorageError):
@@ -88,6 +95,12 @@ class UnknownKey(NotKnown):
     noun, plural = "key", "keys"
 
 
+class UnknownMerge(NotKnown):
+    """No such merge was made, or it was undone before."""
+
+    noun, plural = "merge", "merges"
+
+
 class UnknownPromotion(NotKnown):
     """No such promotion is stored."""
 
@@ -128,6 +141,10 @@ class UnreadableFile(StorageError):
 
 class InvalidValue(StorageError, ValueError):
     """An argument, field or setting whose value makes no sense."""
+
+
+class BadSeal(InvalidValue):
+    """A text that should be signed by the network, and is not."""
 
 
 def _shorten(known: Collection[str], limit: int = 20) -> str:

@@ -2,17 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import asyncpg
 
 from storage.database import Connection, libpq_url, without_password
 from storage.errors import DatabaseUnavailable, SchemaMissing
-from storage.events import NETWORK, derived_consumer_id
+from storage.events import BOTH_PURPOSES, CROSS_SITE, NETWORK, SAME_SITE, derived_consumer_id
+from storage.recent import Events
 
 CHANNEL = "tailor"
 CONNECT_TIMEOUT_S = 2.0
@@ -34,9 +34,7 @@ UNAVAILABLE = (
 
 logger = logging.getLogger(__name__)
 
-
-Event = tuple[str, str, str, datetime | None]
-"""One activity of a consumer, as a model sees it: site id, item id, kind, when it occurred."""
+_NO_EVENTS = Events()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class ConsumerRecord:
     """
 
     consumer_id: str
-    events: tuple[Event, ...] = ()
+    events: Events = _NO_EVENTS
     audiences: frozenset[str] = frozenset()
 
 
@@ -73,7 +71,8 @@ FROM (
         FROM usable_activity a
         WHERE a.namespace = i.namespace AND a.identifier = i.identifier
           AND a.kind IN ('page_view', 'product_review', 'purchase')
-          AND CASE WHEN a.site_id = {site} THEN a.same_site ELSE a.cross_site END
+          AND CASE WHEN a.site_id = {site} THEN a.same_site AND {same} ELSE a.cross_site AND {cross} END
+          {unless}
         ORDER BY a.occurred_at DESC NULLS LAST, a.site_id, a.event_id
         LIMIT {limit}
     ) AS newest
@@ -84,10 +83,15 @@ FROM (
 ) recent
 """
 
+# What somebody last said on this site counts, whatever the call states.
 _ONE = """
 WITH consumer AS MATERIALIZED (
     SELECT coalesce((SELECT i.consumer_id FROM identifier i WHERE i.namespace = $1 AND i.identifier = $2),
                     $3)::text AS consumer_id
+), agreed AS MATERIALIZED (
+    SELECT $6 AND coalesce(bool_and(c.same_site), true) AS same_site,
+           $7 AND coalesce(bool_and(c.cross_site), true) AS cross_site
+    FROM consent c WHERE c.namespace = $1 AND c.identifier = $2 AND c.site_id = $4
 )
 SELECT (SELECT consumer_id FROM consumer), {columns}
 """
@@ -99,16 +103,32 @@ CROSS JOIN LATERAL (SELECT {columns}) AS r (audiences, sites, items, kinds, time
 ORDER BY c.consumer_id
 """
 
-_READ = _ONE.format(
-    columns=_COLUMNS.format(consumer="(SELECT consumer_id FROM consumer)", site="$4", limit="$5")
-)
-_READ_ALL = _EVERYONE.format(
-    columns=_COLUMNS.format(consumer="c.consumer_id", site="%(site)s", limit="%(limit)s")
-)
+# Sites whose activity must not be used are the exception: where there are none, nothing is asked of a row.
+# PostgreSQL hashes the list once, however long it is.
+_UNLESS = "AND a.site_id NOT IN (SELECT unnest({without}::text[]))"
+
+_OF_ONE = {
+    "consumer": "(SELECT consumer_id FROM consumer)",
+    "site": "$4",
+    "limit": "$5",
+    "same": "(SELECT same_site FROM agreed)",
+    "cross": "(SELECT cross_site FROM agreed)",
+}
+_OF_ALL = {
+    "consumer": "c.consumer_id",
+    "site": "%(site)s",
+    "limit": "%(limit)s",
+    "same": "true",
+    "cross": "true",
+}
+
+_READ = _ONE.format(columns=_COLUMNS.format(**_OF_ONE, unless=""))
+_READ_WITHOUT = _ONE.format(columns=_COLUMNS.format(**_OF_ONE, unless=_UNLESS.format(without="$8")))
+_READ_ALL = _EVERYONE.format(columns=_COLUMNS.format(**_OF_ALL, unless=_UNLESS.format(without="%(without)s")))
 
 
 def read_all_consumers(
-    connection: Connection, *, site_id: str, limit: int, at_once: int
+    connection: Connection, *, site_id: str, limit: int, at_once: int, without: Sequence[str] = ()
 ) -> Iterator[list[ConsumerRecord]]:
     """What may be used about every consumer on a site, by consumer id, so many at once.
 
@@ -116,9 +136,11 @@ def read_all_consumers(
     ----------
     limit
         Events of a consumer at most, the newest ones, over all kinds of activity.
+    without
+        Sites whose activity must not be used there, see `storage.sharing`.
     """
     with connection.cursor(name="every_consumer") as cursor:
-        cursor.execute(_READ_ALL, {"site": site_id, "limit": limit})
+        cursor.execute(_READ_ALL, {"site": site_id, "limit": limit, "without": list(without)})
         while rows := cursor.fetchmany(at_once):
             yield [_record(row) for row in rows]
 
@@ -131,7 +153,7 @@ def count_consumers(connection: Connection) -> int:
 
 def _record(row: Sequence[Any]) -> ConsumerRecord:
     consumer_id, audiences, *columns = row
-    events = () if columns[0] is None else tuple(zip(*columns, strict=True))
+    events = _NO_EVENTS if columns[0] is None else Events(*columns)
     return ConsumerRecord(consumer_id, events, frozenset(audiences))
 
 
@@ -169,7 +191,13 @@ class ConsumerReader:
                 await asyncio.wait_for(pool.close(), self._timeout_s)
 
     async def read_consumer(
-        self, consumer: str | tuple[str, str], *, site_id: str, limit: int
+        self,
+        consumer: str | tuple[str, str],
+        *,
+        site_id: str,
+        limit: int,
+        purposes: Collection[str] = BOTH_PURPOSES,
+        without: Sequence[str] = (),
     ) -> ConsumerRecord:
         """What may be used about a consumer on `site_id`; somebody unknown has an empty record.
 
@@ -179,6 +207,10 @@ class ConsumerReader:
             A consumer id, or (namespace, identifier).
         limit
             Events at most, the newest ones, over all kinds of activity.
+        purposes
+            What the consumer agreed to, as far as the caller knows.
+        without
+            Sites whose activity must not be used there, see `storage.sharing`.
 
         Raises
         ------
@@ -187,7 +219,12 @@ class ConsumerReader:
         """
         namespace, identifier = (NETWORK, consumer) if isinstance(consumer, str) else consumer
         fallback = derived_consumer_id(namespace, identifier)
-        rows = await self._fetch(_READ, namespace, identifier, fallback, site_id, limit)
+        same_site, cross_site = SAME_SITE in purposes, CROSS_SITE in purposes
+        arguments = (namespace, identifier, fallback, site_id, limit, same_site, cross_site)
+        if without:
+            rows = await self._fetch(_READ_WITHOUT, *arguments, without)
+        else:
+            rows = await self._fetch(_READ, *arguments)
         return _record(rows[0])
 
     async def ping(self) -> None:

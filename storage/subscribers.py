@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from storage.database import Connection
@@ -29,7 +29,10 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """Somebody who takes part with some sites, and shows promotions on them."""
+    """Somebody who takes part with some sites, and shows promotions on them.
+
+    What it shares and accepts is explained in `storage.sharing`.
+    """
 
     subscriber_id: str
     name: str
@@ -38,11 +41,13 @@ class Subscriber:
     legal_basis: str | None
     sites: tuple[str, ...]
     created_at: datetime
+    shares_activity: bool = True
+    accepts_from: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """What is kept of a key: never the key."""
+    """What is kept of a key: never the key. `expires_at` is set when a newer one takes over."""
 
     key_hash: bytes
     subscriber_id: str
@@ -50,6 +55,7 @@ class KeyRecord:
     hint: str
     created_at: datetime
     revoked_at: datetime | None
+    expires_at: datetime | None
 
 
 def add_subscriber(
@@ -181,6 +187,25 @@ def issue_key(connection: Connection, subscriber_id: str, *, kind: KeyKind) -> s
     return key
 
 
+def rotate_key(
+    connection: Connection, subscriber_id: str, *, kind: KeyKind, overlap: timedelta
+) -> tuple[str, datetime]:
+    """Make a new key and let the older ones of its kind end later; returns the key and when that is.
+
+    Parameters
+    ----------
+    overlap
+        How long the older keys still count; one that ends sooner already keeps its end.
+    """
+    if overlap < timedelta(0):
+        raise InvalidValue(f"an overlap of {overlap} is negative; 0 ends the older keys at once")
+    key = issue_key(connection, subscriber_id, kind=kind)
+    row = connection.execute(_END_OLDER, (overlap, subscriber_id, kind, hash_key(key))).fetchone()
+    if row is None:
+        raise UnknownKey(key[:8] + "...")
+    return key, row[0]
+
+
 def hash_key(key: str) -> bytes:
     """What is stored of a key. Its 256 random bits need no salt and no slow hash."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
@@ -189,7 +214,7 @@ def hash_key(key: str) -> bytes:
 def list_keys(connection: Connection, *, subscriber_id: str | None = None) -> list[KeyRecord]:
     """Keys of one subscriber or all, the revoked ones too, oldest first."""
     rows = connection.execute(
-        "SELECT key_hash, subscriber_id, kind, hint, created_at, revoked_at FROM api_key"
+        "SELECT key_hash, subscriber_id, kind, hint, created_at, revoked_at, expires_at FROM api_key"
         " WHERE %(of)s::text IS NULL OR subscriber_id = %(of)s ORDER BY created_at, key_hash",
         {"of": subscriber_id},
     )
@@ -225,10 +250,19 @@ def parse_origin(origin: str) -> str:
     return origin.lower()
 
 
+_END_OLDER = """
+WITH moment (ends) AS (SELECT now() + %s),
+ended AS (
+    UPDATE api_key SET expires_at = least(expires_at, ends) FROM moment
+    WHERE subscriber_id = %s AND kind = %s AND key_hash <> %s AND revoked_at IS NULL
+)
+SELECT ends FROM moment
+"""
+
 _SUBSCRIBERS = """
 SELECT subscriber_id, name, status, allowed_origins, legal_basis,
        ARRAY(SELECT site_id::text FROM site t WHERE t.subscriber_id = s.subscriber_id ORDER BY site_id),
-       created_at
+       created_at, shares_activity, accepts_from
 FROM subscriber s
 WHERE %(only)s::text IS NULL OR subscriber_id = %(only)s
 ORDER BY subscriber_id
@@ -236,5 +270,15 @@ ORDER BY subscriber_id
 
 
 def _subscriber(row: tuple[Any, ...]) -> Subscriber:
-    subscriber_id, name, status, origins, legal_basis, sites, created_at = row
-    return Subscriber(subscriber_id, name, status, tuple(origins), legal_basis, tuple(sites), created_at)
+    subscriber_id, name, status, origins, legal_basis, sites, created_at, shares, accepts = row
+    return Subscriber(
+        subscriber_id,
+        name,
+        status,
+        tuple(origins),
+        legal_basis,
+        tuple(sites),
+        created_at,
+        shares_activity=shares,
+        accepts_from=None if accepts is None else tuple(accepts),
+    )

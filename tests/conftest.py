@@ -12,8 +12,8 @@ from storage.database import Database, libpq_url
 from storage.embedded import EmbeddedPostgres
 from storage.schema import migrate
 
-# The running service, for the tests of serving and of the claims.
-pytest_plugins = ["tests.service"]
+# The running service, and a browser with two sites, for the tests of serving and of the claims.
+pytest_plugins = ["tests.service", "tests.browsing"]
 
 TEMPLATE = f"tailor_template_{uuid4().hex[:8]}"
 

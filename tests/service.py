@@ -32,6 +32,7 @@ from models.als import Als
 from models.bundle import write_bundle
 from models.pooling import Pooling
 from models.popularity import Popularity
+from models.reach import count_reach
 from storage.champions import Champion, record_champion
 from storage.database import Database
 from storage.items import Item, upsert_items
@@ -53,6 +54,7 @@ class Keys:
     pages: str
     pages_public: str
     pans: str
+    pans_public: str
 
 
 @dataclass
@@ -145,7 +147,7 @@ def hash_of(n: int, item: str) -> int:
     return n // 2 + sum(item.encode())
 
 
-def make_bundle(directory: Path, *, random_state: int = 0) -> Champion:
+def make_bundle(directory: Path, *, random_state: int = 0, with_reach: bool = True) -> Champion:
     """Train on `activity` and write the bundle where the service looks for it."""
     interactions = build_interactions(activity(), InteractionWeights())
     model = Als(factors=4, iterations=5, regularization=0.1, alpha=5.0, random_state=random_state).fit(
@@ -159,6 +161,7 @@ def make_bundle(directory: Path, *, random_state: int = 0) -> Champion:
         popularity=Popularity().fit(interactions),
         pooling=Pooling(kind="max", overlap=0.0),
         text=learn_text(interactions.items, says),
+        reach=count_reach(interactions) if with_reach else None,
     )
     return Champion(version=str(random_state + 1), model_kind="als", digest=digest, location=str(place))
 
@@ -179,7 +182,13 @@ def furnish(database_url: str) -> Keys:
             allowed_origins=["https://books.example"],
             legal_basis="contract",
         )
-        add_subscriber(connection, "pans", name="Pans", legal_basis="contract")
+        add_subscriber(
+            connection,
+            "pans",
+            name="Pans",
+            allowed_origins=["https://kitchen.example"],
+            legal_basis="contract",
+        )
         connection.execute(
             "INSERT INTO site (site_id, name, subscriber_id)"
             " VALUES ('books', 'Books', 'pages'), ('kitchen', 'Kitchen', 'pans'), ('blog', 'Blog', NULL)"
@@ -219,6 +228,7 @@ def furnish(database_url: str) -> Keys:
             pages=issue_key(connection, "pages", kind="secret"),
             pages_public=issue_key(connection, "pages", kind="public"),
             pans=issue_key(connection, "pans", kind="secret"),
+            pans_public=issue_key(connection, "pans", kind="public"),
         )
 
 

@@ -12,6 +12,7 @@ from models.graph import Graph
 from models.ials import Ials
 from models.pooling import Pooling
 from models.popularity import Popularity
+from models.reach import count_reach
 from models.recommender import FittedRecommender, Recommender
 from models.ridge import Ridge
 from training.errors import InvalidProtocol
@@ -83,7 +84,7 @@ def write_model(
     text: ItemText | None = None,
     **about: Any,
 ) -> str:
-    """Write the bundle of a model, popularity of the same interactions beside it, and return its digest.
+    """Write the bundle of a model, with popularity and reach of the same interactions; return its digest.
 
     Parameters
     ----------
@@ -96,5 +97,6 @@ def write_model(
         popularity=Popularity().fit(interactions),
         pooling=pooling or DEFAULT_POOLING[model.kind],
         text=text,
+        reach=count_reach(interactions),
         **about,
     )

@@ -22,9 +22,11 @@ from models.bundle import read_bundle, write_bundle
 from models.errors import BundleRefused, InvalidModel
 from models.pooling import Pooling
 from models.popularity import FittedPopularity
+from models.reach import Reach
 
 ITEMS = ItemIds({"books": ["1", "2"], "müsic": ["1"]})
 WEIGHTS = InteractionWeights(half_life_days=30)
+REACH = Reach(ITEMS, np.array([3, 1, 2], dtype=np.int32), np.array([3, 2], dtype=np.int32))
 FILES = ("items.json", "model.safetensors", "popularity.safetensors")
 POPULARITY = FittedPopularity(ITEMS, WEIGHTS, np.array([0.25, 0.75, 1], dtype=np.float32))
 VOCABULARY = Vocabulary(("red", "shoe"), np.array([2, 1], dtype=np.float32))
@@ -61,6 +63,55 @@ def test_what_was_written_down_comes_back(bundle: Path) -> None:
         "model_kind": "als",
     }
     assert read.digest == hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+
+
+def test_how_many_consumers_there_are_comes_back_where_somebody_counted(tmp_path: Path) -> None:
+    write(tmp_path / "counted", reach=REACH)
+    write(tmp_path / "earlier")
+    assert read_bundle(tmp_path / "earlier").reach is None
+    reach = read_bundle(tmp_path / "counted").reach
+    assert reach is not None
+    assert reach.items == ITEMS
+    assert all(np.array_equal(one, REACH.arrays()[name]) for name, one in reach.arrays().items())
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({"by_item": np.ones(2, np.int32), "by_site": np.ones(2, np.int32)}, "by_item"),
+        ({"by_item": np.ones(3, np.int32), "by_site": np.ones(3, np.int32)}, "by_site"),
+        ({"by_item": np.ones(3, np.float32), "by_site": np.ones(2, np.int32)}, "float32"),
+        ({"by_item": np.array([1, -1, 1], np.int32), "by_site": np.ones(2, np.int32)}, "fewer than no"),
+        ({"by_item": np.ones(3, np.int32)}, "no array 'by_site'"),
+        (
+            {
+                "by_item": np.ones(3, np.int32),
+                "by_site": np.ones(2, np.int32),
+                "who": np.ones(1, np.int32),
+            },
+            "surprising arrays: who",
+        ),
+    ],
+)
+def test_counts_that_do_not_fit_are_refused(
+    tmp_path: Path, arrays: dict[str, Any], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reach, "arrays", lambda _: arrays)
+    write(tmp_path / "bundle", reach=REACH)
+    monkeypatch.undo()
+    with pytest.raises(BundleRefused, match=reason):
+        read_bundle(tmp_path / "bundle")
+
+
+def test_counts_that_were_changed_or_are_gone_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "bundle", reach=REACH)
+    content = (tmp_path / "bundle" / "reach.safetensors").read_bytes()
+    (tmp_path / "bundle" / "reach.safetensors").write_bytes(content[:-1] + b"\x07")
+    with pytest.raises(BundleRefused, match="was changed"):
+        read_bundle(tmp_path / "bundle")
+    (tmp_path / "bundle" / "reach.safetensors").unlink()
+    with pytest.raises(BundleRefused, match="is missing"):
+        read_bundle(tmp_path / "bundle")
 
 
 def test_the_same_bundle_has_the_same_digest(tmp_path: Path) -> None:

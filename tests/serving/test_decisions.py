@@ -112,8 +112,8 @@ def test_the_typed_client_hears_what_is_wrong(typed_client):
     with pytest.raises(BentoMLException, match="no-such-site") as caught:
         typed_client.promotion(consumer_id="c", site_id="no-such-site")
     assert caught.value.error_code == 404
-    with pytest.raises(BentoMLException, match="identifier is missing"):
-        typed_client.promotion(site_id="kitchen")
+    with pytest.raises(BentoMLException, match="consumer_id"):
+        typed_client.promotion(site_id="kitchen", consumer_id="c", identifier="i")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_the_typed_client_hears_what_is_wrong(typed_client):
         ({"consumer_id": "c", "site_id": "kitchen", "n": 51}, "51"),
         ({"consumer_id": "c", "site_id": "kitchen", "m": 1}, "m"),
         ({"consumer_id": "c" * 257, "site_id": "kitchen"}, "consumer_id"),
-        ({"site_id": "kitchen"}, "identifier"),
+        ({"site_id": "kitchen", "namespace": "elsewhere", "identifier": "i"}, "elsewhere"),
         ({"consumer_id": "c", "identifier": "i", "site_id": "kitchen"}, "consumer_id"),
     ],
 )

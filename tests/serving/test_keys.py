@@ -6,7 +6,7 @@ ORIGIN = {"Origin": "https://books.example"}
 
 
 def ask(service, key, *, site_id="books", headers=None):
-    asked = {"consumer_id": "c", "site_id": site_id}
+    asked = {"identifier": "c", "site_id": site_id}
     return service.call("POST", "/v1/decisions", key=key, json=asked, headers=headers or {})
 
 
@@ -44,7 +44,7 @@ def test_a_browser_may_ask_whether_it_may_ask(service):
     }
     answer = service.call("OPTIONS", "/v1/activity", headers=headers)
     assert answer.status_code == 200
-    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-origin"] == ORIGIN["Origin"]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,11 @@ def test_a_key_opens_only_its_own_sites(service, site_id, status, title):
 def test_a_public_key_is_not_told_what_was_done_on_other_peoples_sites(service, world):
     # The promotion is shown on books, and activity in the kitchen carries it.
     service.send(world.event("private", "pan1", site_id="kitchen", kind="purchase"), key=service.keys.pans)
+    who = {"site_id": "books", "identifier": "private"}
+    login = {"login": "hash of a login"}
+    service.call("POST", "/v1/identities", key=service.keys.pages, json={**who, **login})
+    named = {"site_id": "kitchen", "consumer_id": "private"}
+    service.call("POST", "/v1/identities", key=service.keys.pans, json={**named, **login})
     made = {
         "promotion_id": "book-deal",
         "title": "Read",
@@ -78,12 +83,13 @@ def test_a_public_key_is_not_told_what_was_done_on_other_peoples_sites(service, 
     )
     try:
         service.until(lambda: service.decide("private", site_id="books")["promotion"])
-        asked = {"consumer_id": "private", "site_id": "books"}
+        asked = {**who, "consent": ["same_site", "cross_site"]}
         told = {}
         for name, key in (("secret", service.keys.pages), ("public", service.keys.pages_public)):
             answer = service.call("POST", "/v1/decisions", key=key, json=asked, headers=ORIGIN).json()
             [told[name]] = answer["promotion"]["reasons"]
         assert told["secret"]["item_id"] == "pan1"
+        assert told["secret"]["shared_by"] == "pans"
         assert told["public"] == {**told["secret"], "item_id": None, "title": None, "occurred_at": None}
     finally:
         service.call("DELETE", "/v1/promotions/book-deal", key=service.keys.pages)

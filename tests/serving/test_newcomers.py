@@ -1,6 +1,7 @@
 """Items that came after the training: their promotions rank by what the items say."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from serving.catalog import Catalogue, make_catalogue
 from serving.live_model import LiveModel
 from serving.newcomers import knowing_the_new
 from serving.shelf import coverage_matrix
-from storage.catalogue import CatalogueRows, ItemRow, PromotionRow
+from storage.catalogue import CatalogueRows, ItemRow, MemberRows, PromotionRow
 from training.new_items import learn_text
 
 ITEMS = ItemIds({"kitchen": ["lamp1", "lamp2", "pan1", "pan2"]})
@@ -32,7 +33,8 @@ def live(*, with_text: bool = True) -> LiveModel:
     popularity = FittedPopularity(ITEMS, weights, np.array([0.1, 0.1, 0.5, 0.3], dtype=np.float32))
     text = learn_text(ITEMS, SAYS) if with_text else None
     return LiveModel(
-        ModelInfo(version="1", kind="als", digest="d"), Bundle(model, popularity, Pooling(), {}, "d", text)
+        ModelInfo(version="1", kind="als", digest="d"),
+        Bundle(model, popularity, Pooling(), {}, "d", text=text),
     )
 
 
@@ -40,15 +42,14 @@ def catalogue(covered: dict[str, list[str]], *items: ItemRow, **attributes: str)
     nothing = dict.fromkeys(PromotionRow._fields[3:])
     return make_catalogue(
         CatalogueRows(
-            sites=[],
-            subscribers=[],
-            keys=[],
+            members=MemberRows(sites=[], subscribers=[], keys=[]),
             promotions=[PromotionRow(name, "pans", name, **nothing) for name in sorted(covered)],
             promotion_sites=[],
             coverage=[(name, "kitchen", item) for name, mine in sorted(covered.items()) for item in mine],
             items=list(items),
             attributes={("kitchen", item): text for item, text in attributes.items()},
-        )
+        ),
+        read_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
 
 

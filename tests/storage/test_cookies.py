@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 import pytest
 
 from storage.activity import list_quarantine
-from storage.cookies import COOKIE_NAME, cookie_value, import_cookies
+from storage.activity_cookie import COOKIE_NAME, cookie_value
+from storage.cookies import import_cookies
 from storage.errors import UnreadableFile
 from storage.subscribers import add_network_sites, add_subscriber
 

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from storage.errors import AlreadyTaken, InvalidValue, UnknownKey, UnknownSite, UnknownSubscriber
@@ -13,6 +15,7 @@ from storage.subscribers import (
     list_sites,
     list_subscribers,
     revoke_key,
+    rotate_key,
     set_subscriber_status,
 )
 
@@ -89,6 +92,31 @@ def test_a_key_is_revoked_by_itself_or_by_the_start_of_its_hash(connection, acme
     for name in ("tp_secret_nonsense", "", "zz"):
         with pytest.raises(UnknownKey):
             revoke_key(connection, name)
+
+
+def test_a_new_key_takes_over_while_the_older_ones_of_its_kind_still_count(connection, acme):
+    old, public = (issue_key(connection, "acme", kind=kind) for kind in ("secret", "public"))
+    ended = issue_key(connection, "acme", kind="secret")
+    revoke_key(connection, ended)
+    new, ends_at = rotate_key(connection, "acme", kind="secret", overlap=timedelta(days=7))
+    expiries = {key.key_hash: key.expires_at for key in list_keys(connection)}
+    assert expiries == {hash_key(old): ends_at} | dict.fromkeys(map(hash_key, (public, ended, new)))
+    assert timedelta(days=6) < ends_at - datetime.now(UTC) < timedelta(days=8)
+
+
+def test_a_key_that_ends_already_is_not_given_more_time(connection, acme):
+    first = issue_key(connection, "acme", kind="secret")
+    second, soon = rotate_key(connection, "acme", kind="secret", overlap=timedelta(hours=1))
+    third, later = rotate_key(connection, "acme", kind="secret", overlap=timedelta(days=7))
+    expiries = {key.key_hash: key.expires_at for key in list_keys(connection)}
+    assert [expiries[hash_key(key)] for key in (first, second, third)] == [soon, later, None]
+
+
+def test_an_overlap_is_not_negative_and_a_stranger_has_no_keys(connection, acme):
+    with pytest.raises(InvalidValue, match="negative"):
+        rotate_key(connection, "acme", kind="secret", overlap=timedelta(seconds=-1))
+    with pytest.raises(UnknownSubscriber):
+        rotate_key(connection, "abc", kind="secret", overlap=timedelta(0))
 
 
 def test_a_key_cannot_be_revoked_in_the_name_of_somebody_else(connection, acme):

@@ -1,0 +1,250 @@
+"""Consent first: what is stored, set and shown for each thing that a person can have said."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from uuid import uuid4
+
+import httpx
+import pytest
+
+BOOKS, KITCHEN = {"Origin": "https://books.example"}, {"Origin": "https://kitchen.example"}
+BOTH = ["same_site", "cross_site"]
+
+
+@pytest.fixture
+def browser(service) -> Iterator[SimpleNamespace]:
+    """A browser on a page of `books`, or of another site: what its tag sends, and what comes back."""
+    visitor = uuid4().hex
+
+    def post(path, body, *, site="books", gpc=False, **headers) -> httpx.Response:
+        key, origin = (
+            (service.keys.pages_public, BOOKS) if site == "books" else (service.keys.pans_public, KITCHEN)
+        )
+        signals = {"Sec-GPC": "1"} if gpc else {}
+        named = {"site_id": site, **body}
+        return service.call("POST", path, key=key, json=named, headers={**origin, **signals, **headers})
+
+    def look(*items, consent=BOTH, site="books", name=visitor, **more) -> httpx.Response:
+        events = [
+            {
+                "event_id": uuid4().hex,
+                "kind": "page_view",
+                "item_id": item,
+                "site_id": site,
+                **({} if name is None else {"identifier": name}),
+                **({} if consent is None else {"consent": consent}),
+            }
+            for item in items
+        ]
+        return post("/v1/activity", {"events": events}, site=site, **more)
+
+    yield SimpleNamespace(visitor=visitor, post=post, look=look)
+    service.client.cookies.clear()
+
+
+@pytest.fixture
+def rows_of(database_rows):
+    """How many rows anywhere name somebody."""
+
+    def count(name: str) -> int:
+        tables = ("activity", "identifier", "consent")
+        found = [
+            database_rows(f"SELECT count(*) FROM {table} WHERE identifier = %s", name) for table in tables
+        ]
+        found.append(database_rows("SELECT count(*) FROM quarantine WHERE strpos(payload, %s) > 0", name))
+        return sum(row[0][0] for row in found)
+
+    return count
+
+
+#: What was said, what is sent of it, and what it allows: events stored, strategy on the same site.
+STATES = {
+    "no signal": ({"consent": None}, 0, "popularity"),
+    "refused": ({"consent": []}, 0, "popularity"),
+    "malformed": ({"consent": ["everything"]}, 0, "popularity"),
+    "GPC": ({"consent": BOTH, "gpc": True}, 2, "tailored"),
+    "GPC, cross-site only": ({"consent": ["cross_site"], "gpc": True}, 0, "popularity"),
+    "granted same-site": ({"consent": ["same_site"]}, 2, "tailored"),
+    "granted all": ({"consent": BOTH}, 2, "tailored"),
+}
+
+
+@pytest.fixture
+def kitchen_look(browser):
+    return lambda *items, **more: browser.look(*items, site="kitchen", **more)
+
+
+@pytest.mark.parametrize("said", STATES)
+def test_what_is_stored_and_shown_on_the_same_site(browser, rows_of, said):
+    sent, stored, strategy = STATES[said]
+    answer = browser.look("lamp1", "lamp2", site="kitchen", **sent)
+    assert answer.status_code == 200
+    assert answer.json()["stored"] == stored
+    # The events, and the visitor's name once.
+    assert rows_of(browser.visitor) == (stored + 1 if stored else 0) + (2 if said == "malformed" else 0)
+    decision = browser.post(
+        "/v1/decisions",
+        {"identifier": browser.visitor, "consent": sent["consent"]},
+        site="kitchen",
+        gpc=sent.get("gpc", False),
+    )
+    assert decision.status_code == 200
+    assert decision.json()["strategy"] == strategy
+    assert decision.json()["promotion"] is not None
+    assert decision.json()["consumer_id"] is None
+    for one in (answer, decision):
+        assert "set-cookie" not in one.headers
+
+
+@pytest.mark.parametrize("said", [*STATES, "withdrawn"])
+@pytest.mark.parametrize("path", ["/v1/links", "/v1/identities", "/v1/me/links", "/v1/consent"])
+def test_what_every_other_call_does(browser, rows_of, database_rows, said, path):
+    withdrawn = said == "withdrawn"
+    sent, _, _ = ({"consent": None}, 0, "") if withdrawn else STATES[said]
+    across = sent["consent"] == BOTH and not sent.get("gpc")
+    bodies = {
+        "/v1/links": {"to_site": "kitchen"},
+        "/v1/identities": {"link": "no link"},
+        "/v1/me/links": {},
+        "/v1/consent": {"purposes": [] if withdrawn else sent["consent"] or []},
+    }
+    body = {"identifier": browser.visitor, **bodies[path]}
+    if path != "/v1/consent" and sent["consent"] is not None:
+        body["consent"] = sent["consent"]
+    answer = browser.post(path, body, gpc=sent.get("gpc", False))
+    expected = {
+        "/v1/links": 200 if across else 403,
+        "/v1/identities": 400 if across else 403,
+        "/v1/me/links": 200,
+        "/v1/consent": 400 if said == "malformed" else 200,
+    }
+    assert answer.status_code == expected[path], answer.text
+    assert "set-cookie" not in answer.headers
+    # Only a word of consent is kept, and by that call only.
+    assert rows_of(browser.visitor) == (1 if path == "/v1/consent" and answer.status_code == 200 else 0)
+
+
+@pytest.mark.parametrize("path", ["/v1/decisions", "/v1/activity"])
+def test_a_browser_names_visitors_of_its_own_site_only(service, world, browser, path, database_rows):
+    name = {"consumer_id": f"somebody-{uuid4().hex}", "consent": BOTH}
+    event = {"event_id": uuid4().hex, "kind": "page_view", "item_id": "cook1", "site_id": "books", **name}
+    body = name if path == "/v1/decisions" else {"events": [event]}
+    answer = browser.post(path, body)
+    if path == "/v1/decisions":
+        assert answer.status_code == 403
+        assert "public key" in answer.json()["detail"]
+    else:
+        assert answer.json()["stored"] == 0
+        assert "public key" in answer.json()["events"][0]["reason"]
+    assert database_rows("SELECT FROM activity WHERE identifier = %s", name["consumer_id"]) == []
+
+
+def test_withdrawal_works_at_once_and_for_what_comes_late(browser, database_rows):
+    browser.post("/v1/consent", {"identifier": browser.visitor, "purposes": BOTH}, site="kitchen")
+    browser.look("lamp1", "lamp2", site="kitchen")
+    answer = browser.post("/v1/consent", {"identifier": browser.visitor, "purposes": []}, site="kitchen")
+    assert answer.json() == {"purposes": [], "identifier": browser.visitor, "deleted": 2, "limited": 0}
+    assert database_rows("SELECT FROM activity WHERE identifier = %s", browser.visitor) == []
+    late = browser.look("lamp3", site="kitchen").json()
+    assert (late["stored"], late["events"][0]["reason"]) == (0, "consent withdrawn")
+    named = {"identifier": browser.visitor, "consent": BOTH}
+    assert browser.post("/v1/decisions", named, site="kitchen").json()["strategy"] == "popularity"
+
+
+def test_withdrawing_use_across_sites_leaves_the_site_itself(service, browser):
+    browser.post("/v1/consent", {"identifier": browser.visitor, "purposes": BOTH}, site="kitchen")
+    browser.look("lamp1", "lamp2", site="kitchen")
+    narrowed = {"identifier": browser.visitor, "purposes": ["same_site"]}
+    assert browser.post("/v1/consent", narrowed, site="kitchen").json()["limited"] == 2
+    named = {"identifier": browser.visitor, "consent": BOTH}
+    assert browser.post("/v1/decisions", named, site="kitchen").json()["strategy"] == "tailored"
+    # What comes now says everything again, and counts for no more than was agreed to.
+    assert browser.look("lamp3", site="kitchen").json()["stored"] == 1
+    rows = service.call(
+        "GET", f"/v1/consumers/{consumer_of('kitchen', browser.visitor)}", key=service.keys.pans
+    ).json()
+    assert {row["cross_site"] for row in rows["activity"]} == {False}
+
+
+def consumer_of(site, visitor):
+    from storage.events import derived_consumer_id
+
+    return derived_consumer_id(f"site:{site}", visitor)
+
+
+def test_with_gpc_nothing_crosses_sites_whatever_was_stored(service, browser):
+    browser.look("fiction1", "fiction2")
+    login = {"login": uuid4().hex}
+    named = {"identifier": browser.visitor}
+    for site, key in (("books", service.keys.pages), ("kitchen", service.keys.pans)):
+        told = service.call("POST", "/v1/identities", key=key, json={"site_id": site, **named, **login})
+        assert told.json()["merged"], told.text
+    asked = {**named, "consent": BOTH}
+    assert browser.post("/v1/decisions", asked, site="kitchen").json()["strategy"] == "tailored"
+    answer = browser.post("/v1/decisions", asked, site="kitchen", gpc=True).json()
+    assert (answer["strategy"], answer["promotion"]["reasons"]) == ("popularity", [])
+
+
+def test_a_link_carries_the_visitor_to_the_second_site_once(service, browser):
+    browser.look("fiction1", "fiction2")
+    named = {"identifier": browser.visitor, "consent": BOTH}
+    token = browser.post("/v1/links", {**named, "to_site": "kitchen"}).json()["token"]
+    assert browser.visitor not in token
+    other, third = ({"identifier": uuid4().hex, "consent": BOTH, "link": token} for _ in range(2))
+    assert browser.post("/v1/identities", other, site="kitchen").json()["merged"] is True
+    told = browser.post("/v1/identities", third, site="kitchen").json()
+    assert (told["merged"], "followed before" in told["reason"]) == (False, True)
+    asked = {"identifier": other["identifier"], "consent": BOTH}
+    decision = browser.post("/v1/decisions", asked, site="kitchen").json()
+    assert decision["promotion"]["promotion_id"] == "lamp-deal"
+    elsewhere = browser.post("/v1/identities", other)
+    assert elsewhere.status_code == 400
+    assert "leads to 'kitchen'" in elsewhere.json()["detail"]
+
+
+def test_two_logins_stay_two_people(service, browser):
+    named = {"site_id": "books", "identifier": browser.visitor}
+    ann, bob = uuid4().hex, uuid4().hex
+    for login, merged in ((ann, True), (ann, False), (bob, False)):
+        told = service.call("POST", "/v1/identities", key=service.keys.pages, json={**named, "login": login})
+        assert told.json()["merged"] is merged
+    assert "different logins" in told.json()["reason"]
+
+
+def test_a_login_is_told_by_servers_only_and_never_as_an_address(service, browser):
+    named = {"identifier": browser.visitor, "consent": BOTH}
+    assert browser.post("/v1/identities", {**named, "login": "hash"}).status_code == 403
+    body = {"site_id": "books", **named, "login": "a@b.example"}
+    told = service.call("POST", "/v1/identities", key=service.keys.pages, json=body)
+    assert told.status_code == 400
+    assert "never the address" in told.json()["detail"]
+
+
+def test_the_cookie_of_the_network_makes_visitors_of_two_sites_one(service, browser):
+    first = browser.look("fiction1", "fiction2", **{"Sec-Fetch-Site": "cross-site"})
+    set_cookie = first.headers["set-cookie"]
+    for part in ("tailor_network=", "HttpOnly", "Secure", "SameSite=none", "Max-Age=34128000"):
+        assert part.lower() in set_cookie.lower()
+    sent = {"Sec-Fetch-Site": "cross-site", "Cookie": set_cookie.split(";")[0]}
+    other = uuid4().hex
+    second = browser.look("lamp1", site="kitchen", name=other, **sent)
+    assert second.json()["stored"] == 1
+    # It is not renewed by visits.
+    assert "set-cookie" not in second.headers
+    asked = {"identifier": other, "consent": BOTH}
+    reasons = browser.post("/v1/decisions", asked, site="kitchen").json()["promotion"]["reasons"]
+    assert {reason["site_id"] for reason in reasons} == {"books", "kitchen"}
+
+
+@pytest.mark.parametrize("more", [{"consent": ["same_site"]}, {"gpc": True}, {"consent": None}])
+def test_no_cookie_of_the_network_without_consent_to_use_across_sites(browser, more):
+    answer = browser.look("fiction1", **more, **{"Sec-Fetch-Site": "cross-site"})
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_forged_cookie_of_the_network_changes_nothing(service, browser, database_rows):
+    before = service.call("GET", "/v1/metrics").text.count("tailor_cookies_refused_total{")
+    sent = {"Sec-Fetch-Site": "cross-site", "Cookie": "tailor_network=eyJpZCI6ImFubiIsInQiOjF9.AAAA"}
+    assert browser.look("fiction1", **sent).json()["stored"] == 1
+    assert service.call("GET", "/v1/metrics").text.count("tailor_cookies_refused_total{") >= max(before, 1)
+    assert database_rows("SELECT FROM merge WHERE into_consumer = 'ann'") == []
