@@ -21,6 +21,7 @@ from features.weights import InteractionWeights
 from models.als import Als, FittedAls
 from models.factors import principal_axes
 from storage.reader import ConsumerRecord
+from storage.recent import Events
 from training.benchmark import read_activity_of
 from training.benchmark_folder import open_folder
 
@@ -48,7 +49,7 @@ class Trained:
         """Histories of so many events; a consumer with too few goes on with those of others."""
         random = np.random.default_rng(random_state)
         return [
-            ConsumerRecord(f"consumer-{number}", tuple(self._events(random, n_events)))
+            ConsumerRecord(f"consumer-{number}", Events.of(self._events(random, n_events)))
             for number in range(n_records)
         ]
 
