@@ -775,9 +775,14 @@ def demo(
     once: Annotated[
         bool, typer.Option("--once", help="Stop after the story; the last line on stdout is JSON.")
     ] = False,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")] = 3000,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=1, max=65535, help="Port to serve on; the shops take the two after it, or free ones if taken."
+        ),
+    ] = 3000,
 ) -> None:
-    """Load a year of real purchases, train, compare, serve, and show a promotion being tailored."""
+    """Load real purchases, train, compare, serve, show a promotion being tailored, and open two shops."""
     from examples.complete_journey.demo import run
 
     settings = read_settings()

@@ -46,7 +46,8 @@ from serving.members import Members
 from serving.shelf import Shelf, make_shelves
 from serving.token import TokenSigner
 from storage.catalogue import PromotionRow
-from storage.reader import ConsumerRecord, Event
+from storage.reader import ConsumerRecord
+from storage.recent import Event, Events
 from storage.subscribers import Site
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -58,7 +59,7 @@ _N_SITES = 6
 _TOP = 10
 _WEIGHTS = InteractionWeights()
 
-_MEMBERS = Members(
+MEMBERS = Members(
     sites={f"shop-{n}": Site(f"shop-{n}", f"Shop {n}", "shops") for n in range(_N_SITES)},
     subscribers={},
     keys={},
@@ -66,7 +67,7 @@ _MEMBERS = Members(
     unusable={},
     read_at=NOW,
 )
-_DISCLOSURE = Disclosure(Caller("shops", "secret"), _MEMBERS, 5)
+_DISCLOSURE = Disclosure(Caller("shops", "secret"), MEMBERS, 5)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -77,18 +78,21 @@ class Counter:
     shelf: Shelf
     signer: TokenSigner
 
-    def decide(self, record: ConsumerRecord) -> Decision:
-        """The decision as the service makes it, for a caller that may read every site."""
-        ask = Ask(
+    def ask(self, *, n: int = 1) -> Ask:
+        """A question by a caller that may read every site."""
+        return Ask(
             site_id=SITE,
             placement=None,
-            n=1,
+            n=n,
             now=NOW,
             decision_id="0" * 32,
             disclosure=_DISCLOSURE,
             max_reasons=3,
         )
-        return decide(ask, record, shelf=self.shelf, model=self.model, signer=self.signer)
+
+    def decide(self, record: ConsumerRecord) -> Decision:
+        """The decision as the service makes it."""
+        return decide(self.ask(), record, shelf=self.shelf, model=self.model, signer=self.signer)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -239,7 +243,7 @@ def make_records(items: ItemIds, n_histories: int, *, random_state: int = 1) -> 
     """Consumers with 50 events each, anywhere on the network, within half a year."""
     random = np.random.default_rng(random_state)
     return [
-        ConsumerRecord(f"consumer-{number}", tuple(_make_events(items, random)))
+        ConsumerRecord(f"consumer-{number}", Events.of(_make_events(items, random)))
         for number in range(n_histories)
     ]
 
@@ -265,7 +269,7 @@ def _make_catalogue(n_promotions: int) -> Catalogue:
         for number in range(n_promotions)
     )
     return Catalogue(
-        members=_MEMBERS,
+        members=MEMBERS,
         promotions=promotions,
         rows_of={SITE: np.arange(n_promotions)},
         coverage=Coverage(
@@ -278,23 +282,32 @@ def _make_catalogue(n_promotions: int) -> Catalogue:
 
 
 def _other_models(items: ItemIds, few: ItemIds) -> dict[str, FittedRecommender]:
-    ials = {f"ials {n}": _make_ials(items, n) for n in (64, 256, 512)}
-    graph, ridge = _make_graph(items), _make_ridge(few)
-    crowd = np.zeros(len(items), dtype=np.float32)
-    blend = FittedBlend(items, _WEIGHTS, (ials["ials 256"], graph), (1.0, 0.5), crowd, 0.1, 10.0)
+    ials = {f"ials {n}": make_ials(items, n) for n in (64, 256, 512)}
+    graph, ridge = make_graph(items), make_ridge(few)
+    blend = make_blend(items, (ials["ials 256"], graph))
     return {**ials, "ridge": ridge, "graph": graph, "blend of ials 256 and graph": blend}
 
 
-def _make_ials(items: ItemIds, n_factors: int) -> FittedIals:
+def make_blend(items: ItemIds, members: Sequence[FittedRecommender]) -> FittedBlend:
+    """The members, each with half the share of the one before, and a little popularity."""
+    shares = tuple(0.5**place for place in range(len(members)))
+    crowd = np.zeros(len(items), dtype=np.float32)
+    return FittedBlend(items, _WEIGHTS, tuple(members), shares, crowd, 0.1, 10.0)
+
+
+def make_ials(items: ItemIds, n_factors: int) -> FittedIals:
+    """iALS with factors of a falling spectrum."""
     return FittedIals(items, _WEIGHTS, _factors(len(items), n_factors), Ials(factors=n_factors))
 
 
-def _make_ridge(items: ItemIds) -> FittedRidge:
+def make_ridge(items: ItemIds) -> FittedRidge:
+    """A regression with weights drawn at random."""
     own = np.full((len(KINDS), len(items)), 0.1, dtype=np.float32)
     return FittedRidge(items, _WEIGHTS, _neighbours(len(items), Ridge().kept), own, Ridge())
 
 
-def _make_graph(items: ItemIds) -> FittedGraph:
+def make_graph(items: ItemIds) -> FittedGraph:
+    """A graph filter with weights drawn at random."""
     own = np.zeros((len(KINDS), len(items)), dtype=np.float32)
     return FittedGraph(items, _WEIGHTS, _neighbours(len(items), Graph().kept), own, Graph())
 

@@ -3,26 +3,45 @@
 `Interactions.row` is the way of the pipeline. Both give the same numbers, bit for bit.
 """
 
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import islice, repeat
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from features.ids import ItemIds
 from features.weights import FIXED_POINT_ONE, KINDS, InteractionWeights
+from storage.recent import Event, Events
 
 _KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
+_NO_ITEMS: dict[str, int] = {}
+_UNKNOWN = -1
+_LOOK_UP: Any = dict.get
 
 
-Event = tuple[str, str | None, str, datetime | None]
-"""One activity: site id, item id, kind, when it occurred."""
+class Weighed(msgspec.Struct, frozen=True, eq=False):
+    """A history as one weighing of the kinds sees it; not to be written to.
+
+    Attributes
+    ----------
+    by_kind : float64[n_kinds, n]
+        Each kind's part in the confidence.
+    total : float64[n]
+        Their sum, r ≥ 0.
+    confidence : float32[n]
+        The same, as models take it.
+    """
+
+    by_kind: NDArray[np.float64]
+    total: NDArray[np.float64]
+    confidence: NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class HistoryVector:
+class HistoryVector(msgspec.Struct, frozen=True, eq=False):
     """What one consumer did, by item and kind.
 
     Attributes
@@ -35,7 +54,7 @@ class HistoryVector:
 
     item_index: NDArray[np.int32]
     by_kind: NDArray[np.float32]
-    _confidence: dict[tuple[float, ...], NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    _weighed: dict[tuple[float, ...], Weighed] = {}
 
     def __len__(self) -> int:
         return len(self.item_index)
@@ -43,30 +62,36 @@ class HistoryVector:
     def __repr__(self) -> str:
         return f"HistoryVector({len(self)} items)"
 
-    def confidence(self, weights: InteractionWeights) -> NDArray[np.float32]:
-        """One confidence r ≥ 0 per item, float32[n]; not to be written to."""
+    def weighed(self, weights: InteractionWeights) -> Weighed:
+        """What these weights make of it."""
         # A decision asks several times: for the scores, for the consumer's own activity, for the reasons.
         key = (weights.page_view, weights.product_review, weights.purchase)
-        if key not in self._confidence:
-            self._confidence[key] = combine_kinds(self.by_kind, weights)
-        return self._confidence[key]
+        found = self._weighed.get(key)
+        if found is None:
+            found = self._weighed[key] = weigh(self.by_kind, weights)
+        return found
+
+    def confidence(self, weights: InteractionWeights) -> NDArray[np.float32]:
+        """One confidence r ≥ 0 per item, float32[n]; not to be written to."""
+        return self.weighed(weights).confidence
 
 
-def combine_kinds(by_kind: NDArray[np.float32], weights: InteractionWeights) -> NDArray[np.float32]:
-    """Weigh the kinds into one confidence, float32[n_kinds, n] → float32[n], always in the same order."""
+def weigh(by_kind: NDArray[np.float32], weights: InteractionWeights) -> Weighed:
+    """Weigh the kinds and sum them up, float32[n_kinds, n], always in the same order."""
     # Summed row by row, whatever the length: the same bits for one history and for a whole matrix.
-    total: NDArray[np.float64] = np.add.reduce(weights.by_kind[:, np.newaxis] * by_kind, axis=0)
-    return total.astype(np.float32)
+    parts = weights.by_kind[:, np.newaxis] * by_kind
+    total: NDArray[np.float64] = np.add.reduce(parts, axis=0)
+    return Weighed(parts, total, total.astype(np.float32))
 
 
 def history_vector(
-    events: Iterable[Event], items: ItemIds, weights: InteractionWeights, *, now: datetime
+    events: Events | Iterable[Event], items: ItemIds, weights: InteractionWeights, *, now: datetime
 ) -> HistoryVector:
     """Make the vector of one consumer from their newest events.
 
     Parameters
     ----------
-    events : iterable of (site id, item id, kind, occurred at)
+    events : Events, or iterable of (site id, item id, kind, occurred at)
         Newest first (events without a time last), as storage reads them; only the first
         `weights.max_events_per_consumer` of the three kinds of activity count.
     items : ItemIds
@@ -74,46 +99,63 @@ def history_vector(
     now : datetime
         An aware time; the age of an event is the number of UTC midnights since it.
     """
-    # Every decision goes through here, event by event: what can be looked up once is.
-    decay, last, n_kinds = weights.decay_table, len(weights.decay_table) - 1, len(KINDS)
-    longest_days = math.inf if weights.window_days is None else weights.window_days
-    columns, today = items.columns, _utc_day(now)
-    sums: dict[int, list[int]] = {}
-    left = weights.max_events_per_consumer
-    for site_id, item_id, kind, occurred_at in events:
-        kind_index = _KIND_INDEX.get(kind)
-        if kind_index is None or item_id is None:
-            continue
-        if left == 0:
-            break
-        left -= 1
-        site = columns.get(site_id)
-        item_index = None if site is None else site.get(item_id)
-        if item_index is None:
-            continue
-        age_days = 0 if occurred_at is None else today - _utc_day(occurred_at)
-        if age_days > longest_days:
-            continue
-        if worth := decay[last if age_days > last else age_days if age_days > 0 else 0]:
-            mine = sums.get(item_index)
-            if mine is None:
-                sums[item_index] = mine = [0] * n_kinds
-            mine[kind_index] += worth
-    item_indices = sorted(sums)
-    fixed = np.array([worth for item in item_indices for worth in sums[item]], dtype=np.int64)
-    by_kind = from_fixed_point(fixed.reshape(-1, n_kinds).T)
-    return HistoryVector(np.array(item_indices, dtype=np.int32), by_kind)
+    today = _utc_day(now)
+    events = _that_count(events if isinstance(events, Events) else Events.of(events), weights)
+    # Every decision goes through here, event by event: what can be looked up all at once is.
+    sites = map(items.columns.get, events.site_ids, repeat(_NO_ITEMS))
+    found: list[int] = list(map(_LOOK_UP, sites, events.item_ids, repeat(_UNKNOWN)))
+    kinds: list[int] = list(map(_KIND_INDEX.get, events.kinds, repeat(_UNKNOWN)))
+    worths = _worths(events, weights, today)
+    if _UNKNOWN in kinds or 0 in worths:
+        found = [
+            item if kind != _UNKNOWN and worth else _UNKNOWN
+            for item, kind, worth in zip(found, kinds, worths, strict=True)
+        ]
+    item_indices = sorted({*found} - {_UNKNOWN})
+    n_items = len(item_indices)
+    places = dict(zip(item_indices, range(n_items), strict=True))
+    sums = [0] * (len(KINDS) * n_items)
+    for item, kind, worth in zip(found, kinds, worths, strict=True):
+        if item != _UNKNOWN:
+            sums[kind * n_items + places[item]] += worth
+    # Twice as fast as to make them an array at once.
+    fixed = np.frombuffer(array("q", sums), dtype=np.int64).reshape(len(KINDS), n_items)
+    return HistoryVector(np.array(item_indices, dtype=np.int32), from_fixed_point(fixed))
 
 
 def from_fixed_point(fixed: NDArray[np.int64]) -> NDArray[np.float32]:
     """Sums in 1/2²⁴ as float32 of the same shape; the one place where they are rounded."""
-    return np.ascontiguousarray((fixed.astype(np.float64) / FIXED_POINT_ONE).astype(np.float32))
+    # A power of two: to multiply by its inverse is to divide by it.
+    return (fixed * (1 / FIXED_POINT_ONE)).astype(np.float32, order="C")
+
+
+def _that_count(events: Events, weights: InteractionWeights) -> Events:
+    """The newest events of the three kinds, at most so many; where all fit, others may be among them."""
+    if len(events) <= weights.max_events_per_consumer:
+        return events
+    known = (event for event in events if event[2] in _KIND_INDEX and event[1] is not None)
+    return Events.of(islice(known, weights.max_events_per_consumer))
+
+
+def _worths(events: Events, weights: InteractionWeights, today: int) -> Sequence[int]:
+    """What each event counts by its age, in 1/2²⁴; 0 outside of the window."""
+    decay, window_days = weights.decay_table, weights.window_days
+    last = len(decay) - 1
+    if last == 0 and window_days is None:
+        return decay * len(events)
+    # What comes from the database is in UTC already, and asking whether it is costs a tenth of turning it.
+    ages = [
+        0 if moment is None else today - (moment.toordinal() if moment.tzinfo is UTC else _utc_day(moment))
+        for moment in events.times
+    ]
+    # An event from the future has age 0.
+    worths = [decay[0 if age < 0 else age if age < last else last] for age in ages]
+    if window_days is None:
+        return worths
+    return [worth if age <= window_days else 0 for worth, age in zip(worths, ages, strict=True)]
 
 
 def _utc_day(moment: datetime) -> int:
-    # What comes from the database is in UTC already, and asking whether it is costs a tenth of turning it.
-    if moment.tzinfo is UTC:
-        return moment.toordinal()
     if moment.tzinfo is None:
         raise ValueError(f"the time {moment.isoformat()} has no time zone; give an aware one")
     return moment.astimezone(UTC).toordinal()

@@ -57,7 +57,7 @@ class ItemIds:
         return f"ItemIds({len(self)} items on {len(self.site_ids)} sites)"
 
     @cached_property
-    def columns(self) -> Mapping[str, Mapping[str, int]]:
+    def columns(self) -> dict[str, dict[str, int]]:
         """Site id → item id → column."""
         return {
             site_id: {item_id: start + place for place, item_id in enumerate(items)}
@@ -82,6 +82,12 @@ class ItemIds:
         if site == len(self.site_ids) or self.site_ids[site] != site_id:
             return slice(0, 0)
         return slice(self._starts[site], self._starts[site + 1])
+
+    def of_site(self, site_id: str) -> tuple[str, ...]:
+        """Item ids of one site, ascending; none of a site that is not known."""
+        site = bisect_left(self.site_ids, site_id)
+        known = site < len(self.site_ids) and self.site_ids[site] == site_id
+        return self._items[site] if known else ()
 
     def site_index(self) -> NDArray[np.int32]:
         """Position in `site_ids` of every column's site, int32[n_items]."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from features.errors import NoInteractions
-from features.history import HistoryVector, combine_kinds, from_fixed_point
+from features.history import HistoryVector, from_fixed_point, weigh
 from features.ids import ConsumerIds, ItemIds
 from features.weights import KINDS, InteractionWeights
 
@@ -87,7 +87,7 @@ class Interactions:
         by_kind = np.zeros((len(KINDS), len(union)), dtype=np.float32)
         for kind, (matrix, number) in enumerate(zip(cells, numbers, strict=True)):
             by_kind[kind, np.searchsorted(union, number)] = matrix.data
-        confidence = combine_kinds(by_kind, self.weights)
+        confidence = weigh(by_kind, self.weights).confidence
         kept = confidence > 0
         row, column = np.divmod(union[kept], n_items)
         return sparse.csr_matrix((confidence[kept], (row, column)), shape=(len(self.consumers), n_items))

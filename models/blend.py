@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Final, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ from models.ials import FittedIals
 from models.popularity import Popularity
 from models.recommender import (
     ALL_ITEMS,
+    Columns,
     FittedRecommender,
     Progress,
     Reading,
@@ -29,7 +31,7 @@ from models.recommender import (
     usable_history,
 )
 from models.ridge import FittedRidge
-from models.shortlist import about_the_best
+from models.shortlist import about_the_best, all_of
 
 MEMBER_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
     kind.kind: kind for kind in (FittedAls, FittedGraph, FittedIals, FittedRidge)
@@ -246,8 +248,7 @@ class FittedBlend:
         return cls(items, weights, tuple(fitted), shares, crowd, blend.popularity, blend.strength)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class BlendReading:
+class BlendReading(msgspec.Struct, frozen=True, eq=False):
     """One history as the members read it.
 
     Attributes
@@ -260,11 +261,11 @@ class BlendReading:
         None for a member that leaves out the only kinds of activity that this consumer has.
     """
 
-    model: FittedBlend
+    model: "FittedBlend"
     history: HistoryVector
     members: tuple[Reading | None, ...]
 
-    def base(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+    def base(self, within: Columns = ALL_ITEMS) -> NDArray[np.float32]:
         """Popularity's part with this history, float32[n]."""
         share = standing(len(self.history), self.model.strength)
         return np.asarray(share * self.model.prior[within], dtype=np.float32)
@@ -297,8 +298,11 @@ class BlendReading:
                 found.append(search.best(member.vector, n))
             elif member is not None:
                 others += np.float32(share) * member.score(within)
-        found.append(among[about_the_best(others[among - within.start], n)])
-        items = np.unique(np.concatenate(found))
+        # The items of a site lie side by side, unless some have no promotion.
+        side_by_side = int(among[-1]) - int(among[0]) + 1 == len(among)
+        mine = slice(int(among[0]) - first, int(among[-1]) + 1 - first) if side_by_side else among - first
+        found.append(among[about_the_best(others[mine], n)])
+        items = all_of(*found)
         scores = others[items - within.start]
         for share, member in factors:
             scores += np.float32(share) * member.score_items(items)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -23,10 +24,20 @@ from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.errors import InvalidModel
 from models.parameters import read_parameters
-from models.recommender import ALL_ITEMS, Searches, require_array, usable_history
-from models.shortlist import Quantiser, worth_a_search
+from models.recommender import (
+    ALL_ITEMS,
+    Columns,
+    Searches,
+    in_its_places,
+    require_array,
+    usable_history,
+)
+from models.shortlist import Quantiser, all_of, worth_a_search
 
 _SKEW = 1e-3
+_LEAST_WEIGHT = np.float32(1e-12)
+
+Solve = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class FactorParameters(Protocol):
@@ -38,8 +49,7 @@ class FactorParameters(Protocol):
     def factors(self) -> int: ...
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class UserStep:
+class UserStep(msgspec.Struct, frozen=True, eq=False):
     """The terms of the user step for one history of n items.
 
     Attributes
@@ -108,9 +118,10 @@ class FittedFactors:
 
     def read(self, history: HistoryVector) -> "FactorsReading":
         """Take a history in: the terms of its user step."""
-        places, confidence = usable_history(history, self.weights, n_items=len(self.items))
-        seen = self.item_factors.take(history.item_index[places], axis=0)
-        return FactorsReading(self, history, places, seen, self.user_step(confidence[places]))
+        places, index, confidence = usable_history(history, self.weights, n_items=len(self.items))
+        seen, step = self.item_factors.take(index, axis=0), self.user_step(confidence)
+        vector, solve = user_step_solved(seen, step, self.spectrum)
+        return FactorsReading(self, history, places, seen, step.target, vector, solve)
 
     def search_among(self, item_index: NDArray[np.int32]) -> Searches:
         """Quantised factors of these items, if they are many."""
@@ -152,8 +163,7 @@ class FittedFactors:
         return model
 
 
-@dataclass(frozen=True, eq=False)
-class FactorsReading:
+class FactorsReading(msgspec.Struct, frozen=True, eq=False):
     """The user step of one history, its matrix factored once.
 
     Attributes
@@ -166,22 +176,23 @@ class FactorsReading:
         The entries with a confidence above 0.
     seen : float32[n, factors]
         Factors of their items.
-    step : UserStep
-        The terms.
+    target : float32[n]
+        b of the user step.
+    vector : float32[factors]
+        The consumer's vector x.
+    solve : callable
+        r → A⁻¹ r, float32[factors] → float32[factors].
     """
 
-    model: FittedFactors
+    model: "FittedFactors"
     history: HistoryVector
     places: NDArray[np.intp]
     seen: NDArray[np.float32]
-    step: UserStep
+    target: NDArray[np.float32]
+    vector: NDArray[np.float32]
+    solve: Solve
 
-    @cached_property
-    def vector(self) -> NDArray[np.float32]:
-        """The consumer's vector x, float32[factors]."""
-        return self._solve(self.step.target @ self.seen)
-
-    def base(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+    def base(self, within: Columns = ALL_ITEMS) -> NDArray[np.float32]:
         """Zeros, as `prior`."""
         return self.model.prior[within]
 
@@ -196,7 +207,7 @@ class FactorsReading:
         (search,) = searches
         if search is None:
             return None
-        found = np.union1d(search.best(self.vector, n), also)
+        found = all_of(search.best(self.vector, n), also)
         return found, self.score_items(found)
 
     def score_items(self, item_index: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -210,29 +221,41 @@ class FactorsReading:
         wanted = self.model.item_factors[item_index]
         if wanted.ndim == 2:
             wanted = wanted.sum(axis=0) if item_weight is None else item_weight @ wanted
-        given = np.zeros(len(self.history), dtype=np.float32)
-        given[self.places] = self.step.target * (self.seen @ self._solve(wanted))
-        return given
+        given = self.target * (self.seen @ self.solve(wanted))
+        return in_its_places(given, self.places, len(self.history))
 
-    @cached_property
-    def _solve(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-        """r → A⁻¹ r, float32[factors] → float32[factors]."""
-        seen, step = self.seen, self.step
-        diagonal = np.float32(step.scale) * self.model.spectrum + np.float32(step.ridge)
-        # The larger system takes longer to factor, but each solution with it is a single call.
-        if 2 * len(seen) >= len(diagonal):
-            system = np.asarray((seen.T * step.weight) @ seen, dtype=np.float32)
-            system.flat[:: len(system) + 1] += diagonal
-            return _solver(system)
-        # (D + Yᵤᵀ W Yᵤ)⁻¹ r = D⁻¹ (r − Zᵀ (I + Z D⁻¹ Zᵀ)⁻¹ Z D⁻¹ r) with Z = W^½ Yᵤ.
-        root = np.sqrt(step.weight)[:, np.newaxis] * seen
-        spread = root / diagonal
-        inner = spread @ root.T
-        inner.flat[:: len(inner) + 1] += 1
-        solve_inner = _solver(inner)
-        return lambda right: np.asarray(
-            right / diagonal - solve_inner(spread @ right) @ spread, dtype=np.float32
-        )
+
+def user_step_solved(
+    seen: NDArray[np.float32], step: UserStep, spectrum: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], Solve]:
+    """The vector x of a user step, float32[factors], and r → A⁻¹ r.
+
+    Parameters
+    ----------
+    seen : float32[n, factors]
+        Yᵤ.
+    spectrum : float32[factors]
+        The diagonal of YᵀY.
+    """
+    diagonal = np.float32(step.scale) * spectrum + np.float32(step.ridge)
+    right = step.target @ seen
+    # The larger system takes longer to factor, but each solution with it is a single call.
+    if 2 * len(seen) >= len(diagonal):
+        system = np.asarray((seen.T * step.weight) @ seen, dtype=np.float32)
+        system.reshape(-1)[:: len(system) + 1] += diagonal
+        return _solved(system, right)
+    # (D + Yᵤᵀ W Yᵤ)⁻¹ r = D⁻¹ r − Sᵀ (W⁻¹ + S Yᵤᵀ)⁻¹ S r with S = Yᵤ D⁻¹.
+    inverse = np.asarray(1 / diagonal, dtype=np.float32)
+    spread = np.asarray(seen * inverse, dtype=np.float32)
+    inner = np.asarray(spread @ seen.T, dtype=np.float32)
+    # What hardly weighs anything has a very great inverse, and as little to say.
+    inner.reshape(-1)[:: len(inner) + 1] += 1 / np.maximum(step.weight, _LEAST_WEIGHT)
+    found, solve_inner = _solved(inner, spread @ right)
+
+    def solve(right: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(right * inverse - solve_inner(spread @ right) @ spread)
+
+    return np.asarray(right * inverse - found @ spread), solve
 
 
 def carried_over(
@@ -299,10 +322,10 @@ def principal_axes(factors: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(exact @ rotation[:, ::-1], dtype=np.float32)
 
 
-def _solver(system: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """r → A⁻¹ r for a symmetric positive definite A, which is overwritten."""
+def _solved(system: NDArray[np.float32], right: NDArray[np.float32]) -> tuple[NDArray[np.float32], Solve]:
+    """A⁻¹ r and the way to more of it, for a symmetric positive definite A, which is overwritten."""
     # LAPACK reads columns where numpy has rows: of a symmetric matrix it is the same, without a copy.
-    factor, info = lapack.spotrf(system.T, lower=True, clean=False, overwrite_a=True)
+    factor, found, info = lapack.sposv(system.T, right, lower=True, overwrite_a=True)
     if info != 0:
         raise InvalidModel(f"the user step has no solution (LAPACK info {info}); raise the regularization")
-    return lambda right: lapack.spotrs(factor, right, lower=True)[0]
+    return found, lambda right: lapack.spotrs(factor, right, lower=True)[0]

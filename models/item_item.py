@@ -12,16 +12,27 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+# What scipy multiplies its sparse matrices with; there is no public way to some rows without a copy of them.
+from scipy.sparse import _sparsetools as sparsetools
+
 from features.history import HistoryVector
 from features.ids import ItemIds
 from features.weights import KINDS, InteractionWeights
-from models.errors import InvalidModel
 from models.parameters import read_parameters
-from models.recommender import ALL_ITEMS, Searches, require_array, usable_history
+from models.recommender import (
+    ALL_ITEMS,
+    Columns,
+    Searches,
+    in_its_places,
+    require_array,
+    require_rows,
+    usable_history,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +69,21 @@ class FittedItemItem:
         """Zeros, float32[n_items]: without a history nothing speaks for an item."""
         return np.zeros(len(self.items), dtype=np.float32)
 
+    @cached_property
+    def speaks_of_itself(self) -> bool:
+        """Whether `own` says anything."""
+        return bool(self.own.any())
+
     def read(self, history: HistoryVector) -> "ItemItemReading":
         """Take a history in: the items that count, c · r^power of each, and what it says of itself."""
-        places, confidence = usable_history(history, self.weights, n_items=len(self.items))
-        index, confidence = history.item_index[places], confidence[places]
+        places, index, confidence = usable_history(history, self.weights, n_items=len(self.items))
         scale = np.float32(self.scale(confidence))
-        by_kind = self.weights.by_kind.astype(np.float32)[:, np.newaxis] * history.by_kind[:, places]
-        own = scale * (self.own[:, index] * by_kind).sum(axis=0)
         x = scale * raised(confidence, self.made_with.power)
+        own = None
+        if self.speaks_of_itself:
+            parts = history.weighed(self.weights).by_kind
+            parts = parts if len(places) == len(history) else parts[:, places]
+            own = scale * np.add.reduce(self.own.take(index, axis=1) * parts, axis=0).astype(np.float32)
         return ItemItemReading(self, history, places, index, x, own)
 
     def search_among(self, item_index: NDArray[np.int32]) -> Searches:  # noqa: ARG002 - the contract's
@@ -75,22 +93,6 @@ class FittedItemItem:
     def score(self, history: HistoryVector, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
         """The score of every item `within`, float32[n]."""
         return self.read(history).score(within)
-
-    def rows(self, within: slice = ALL_ITEMS) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Columns, counted from the first `within`, and values of the rows, [n_items, longest] each.
-
-        Filled up to one length: for a decision, taking rows of these and counting is several times faster
-        than slicing the matrix.
-        Laid out when first asked for, then kept: there are as many as sites.
-        """
-        start, stop, _ = within.indices(len(self.items))
-        if (start, stop) not in self._laid_out:
-            self._laid_out[start, stop] = _lay_out(self.matrix[:, start:stop])
-        return self._laid_out[start, stop]
-
-    @cached_property
-    def _laid_out(self) -> dict[tuple[int, int], tuple[NDArray[np.intp], NDArray[np.float32]]]:
-        return {}
 
     def parameters(self) -> dict[str, Any]:
         """The parameters of the unfitted model."""
@@ -118,23 +120,14 @@ class FittedItemItem:
         made_with = read_parameters(cls.made_by, parameters)
         n_items = len(items)
         own = require_array(arrays, "own", shape=(len(KINDS), n_items))
-        values = require_array(arrays, "values", shape=(None,))
-        columns = require_array(arrays, "columns", shape=(len(values),), dtype=np.int32)
-        row_ends = require_array(arrays, "row_ends", shape=(n_items,), dtype=np.int64)
-        indptr = np.concatenate([[0], row_ends])
-        if (np.diff(indptr) < 0).any() or indptr[-1] != len(values):
-            raise InvalidModel(f"array 'row_ends' does not divide {len(values)} values into {n_items} rows")
-        if len(columns) and not (columns.min() >= 0 and columns.max() < n_items):
-            raise InvalidModel(f"array 'columns' names columns beyond the {n_items} items")
-        matrix = sparse.csr_matrix((values, columns, indptr), shape=(n_items, n_items))
+        matrix = require_rows(arrays, shape=(n_items, n_items))
         model = cls(items, weights, matrix, own, made_with)
-        # Laid out before anybody is served: reasons look at whole rows.
-        _ = model.rows()
+        # Looked at before anybody is served.
+        _ = model.speaks_of_itself
         return model
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class ItemItemReading:
+class ItemItemReading(msgspec.Struct, frozen=True, eq=False):
     """What one history says.
 
     Attributes
@@ -147,32 +140,31 @@ class ItemItemReading:
         The entries with a confidence above 0.
     index : int32[n]
         Their items, ascending.
-    x, own : float32[n]
-        What they count for other items, and what each says of itself.
+    x : float32[n]
+        What they count for other items.
+    own : float32[n] or None
+        What each says of itself, if the model knows of such a thing.
     """
 
-    model: FittedItemItem
+    model: "FittedItemItem"
     history: HistoryVector
     places: NDArray[np.intp]
     index: NDArray[np.int32]
     x: NDArray[np.float32]
-    own: NDArray[np.float32]
+    own: NDArray[np.float32] | None
 
-    def base(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+    def base(self, within: Columns = ALL_ITEMS) -> NDArray[np.float32]:
         """Zeros, as `prior`."""
         return self.model.prior[within]
 
     def score(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
         """The score of every item `within`, float32[n]."""
-        columns, values = self.model.rows(within)
         start, stop, _ = within.indices(len(self.model.items))
-        spoken_for = values.take(self.index, axis=0) * self.x[:, np.newaxis]
-        places = columns.take(self.index, axis=0)
-        # Cut, for rows are filled up with column 0, even of no columns.
-        scores = np.bincount(places.ravel(), spoken_for.ravel(), minlength=stop - start)[: stop - start]
-        mine = slice(*np.searchsorted(self.index, [start, stop]))
-        scores[self.index[mine] - start] += self.own[mine].astype(np.float64)
-        return scores.astype(np.float32)
+        scores = _sum_of_rows(self.model.matrix, self.index, self.x, start=start, stop=stop)
+        if self.own is not None:
+            mine = slice(*self.index.searchsorted([start, stop]))
+            scores[self.index[mine] - start] += self.own[mine]
+        return scores
 
     def shortlist(self, searches: Searches, n: int, *, also: NDArray[np.int32]) -> None:  # noqa: ARG002 - the contract's
         """None: it costs what scoring costs."""
@@ -182,27 +174,77 @@ class ItemItemReading:
         self, item_index: int | NDArray[np.int32], item_weight: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         """What every entry of the history gave, float32[n]."""
-        weight = np.zeros(len(self.model.items), dtype=np.float32)
-        weight[item_index] = 1 if item_weight is None else item_weight
-        columns, values = self.model.rows()
-        wanted = weight.take(columns.take(self.index, axis=0))
-        given = np.zeros(len(self.history), dtype=np.float32)
-        given[self.places] = self.own * weight[self.index]
-        given[self.places] += self.x * np.einsum("ij,ij->i", values.take(self.index, axis=0), wanted)
-        return given
+        items = np.atleast_1d(item_index)
+        weight = np.ones(len(items), dtype=np.float32) if item_weight is None else item_weight
+        given = self.x * _rows_times(self.model.matrix, self.index, items, weight)
+        if self.own is not None:
+            for item, its_weight in zip(items, weight, strict=True):
+                given += np.where(self.index == item, its_weight * self.own, np.float32(0))
+        return in_its_places(given, self.places, len(self.history))
 
 
-def _lay_out(matrix: sparse.csr_matrix) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    lengths = np.diff(matrix.indptr)
-    places = np.arange(lengths.max(initial=1)) < lengths[:, np.newaxis]
-    columns = np.zeros(places.shape, dtype=np.intp)
-    values = np.zeros(places.shape, dtype=np.float32)
-    columns[places], values[places] = matrix.indices, matrix.data
-    return columns, values
+def _some_rows(matrix: sparse.csr_matrix, index: NDArray[np.int32]) -> NDArray[Any]:
+    """Bounds of some rows (ascending) for `sparsetools`, from the last to the first: [start, end, ...].
+
+    So every other row is one between an end and an earlier start: it ends before it begins, and is empty.
+    That takes rows out of a matrix without copying them; scipy's own way copies them first.
+    """
+    ends = np.empty((len(index), 2), dtype=matrix.indptr.dtype)
+    ends[:, 0] = matrix.indptr.take(index[::-1])
+    ends[:, 1] = matrix.indptr.take(index[::-1] + 1)
+    return ends.ravel()
+
+
+def _sum_of_rows(
+    matrix: sparse.csr_matrix,
+    index: NDArray[np.int32],
+    factor: NDArray[np.float32],
+    *,
+    start: int,
+    stop: int,
+) -> NDArray[np.float32]:
+    """Σᵢ factorᵢ · matrix[indexᵢ, start:stop], float32[stop - start]."""
+    bounds = _some_rows(matrix, index)
+    factors = np.zeros(len(bounds), dtype=np.float32)
+    factors[::2] = factor[::-1]
+    sums = np.empty(matrix.shape[1], dtype=np.float32)
+    # What comes to lie beside is never looked at.
+    sums[start:stop] = 0
+    sparsetools.csc_matvec(
+        matrix.shape[1], len(bounds) - 1, bounds, matrix.indices, matrix.data, factors, sums
+    )
+    return sums[start:stop]
+
+
+def _rows_times(
+    matrix: sparse.csr_matrix,
+    index: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    weight: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Σⱼ weightⱼ · matrix[indexᵢ, columnsⱼ] for each i, float32[n]."""
+    if len(columns) == 1:
+        found = np.empty(len(index), dtype=np.float32)
+        rows = index.astype(matrix.indices.dtype, copy=False)
+        column = np.full(len(index), columns[0], dtype=matrix.indices.dtype)
+        sparsetools.csr_sample_values(
+            *matrix.shape, matrix.indptr, matrix.indices, matrix.data, len(index), rows, column, found
+        )
+        return np.asarray(found * weight[0])
+    bounds = _some_rows(matrix, index)
+    weights = np.zeros(matrix.shape[1], dtype=np.float32)
+    weights[columns] = weight
+    sums = np.zeros(len(bounds) - 1, dtype=np.float32)
+    sparsetools.csr_matvec(
+        len(bounds) - 1, matrix.shape[1], bounds, matrix.indices, matrix.data, weights, sums
+    )
+    return sums[::2][::-1]
 
 
 def raised(confidence: NDArray[Any], power: float) -> NDArray[np.float32]:
     """x = r^power of confidences r > 0, as float32; power 0 is yes or no."""
+    if power == 1:
+        return np.asarray(confidence, dtype=np.float32)
     return np.asarray(confidence.astype(np.float64) ** power, dtype=np.float32)
 
 

@@ -11,7 +11,7 @@ from features.history import HistoryVector
 from features.ids import ItemIds
 from features.interactions import Interactions
 from features.weights import InteractionWeights
-from models.recommender import ALL_ITEMS, Progress, Searches, require_array, usable_history
+from models.recommender import ALL_ITEMS, Columns, Progress, Searches, require_array, usable_history
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class PopularityReading:
     history: HistoryVector
     prior: NDArray[np.float32]
 
-    def base(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+    def base(self, within: Columns = ALL_ITEMS) -> NDArray[np.float32]:
         """The prior: all of the score."""
         return self.prior[within]
 

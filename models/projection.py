@@ -4,9 +4,9 @@ A promotion is scorable the moment it is created, as long as one item that it co
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -19,12 +19,12 @@ from models.errors import InvalidModel
 from models.pooling import Pooling, TopSums
 from models.recommender import FittedRecommender, Reading, Searches
 from models.shortlist import shortlist_length
+from models.unseen import FittedWithUnseen, UnseenReading
 
 EVERY_PROMOTION = slice(None)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class PooledScores:
+class PooledScores(msgspec.Struct, frozen=True, eq=False):
     """Scores of promotions.
 
     Attributes
@@ -69,8 +69,7 @@ class PooledScores:
         return int(covered[appeal.argmax()])
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class OwnActivity:
+class OwnActivity(msgspec.Struct, frozen=True, eq=False):
     """What the consumer did with items that promotions cover.
 
     Attributes
@@ -91,18 +90,28 @@ class OwnActivity:
         mine = (self.item_index.take(places, mode="clip") == covered).nonzero()[0]
         return places[mine], mine
 
+    def given(self, covered: NDArray[np.int32], history: HistoryVector) -> NDArray[np.float32] | None:
+        """What each entry of the history adds to a promotion, float32[n]; None if nothing does."""
+        own, _ = self.of(covered)
+        if len(own) == 0:
+            return None
+        given = np.zeros(len(history), dtype=np.float32)
+        given[history.item_index.searchsorted(self.item_index[own])] = self.worth[own]
+        return given
+
 
 OWN_ACTIVITY = "own activity"
+TEXT = "text"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Signal:
+class Signal(msgspec.Struct, frozen=True, eq=False):
     """One reason for a promotion's score.
 
     Attributes
     ----------
     name : str
-        Kind of the model, `own activity` with what is covered, or `popularity`.
+        Kind of the model, `own activity` with what is covered, `popularity`, or `text`: what the model says
+        of known items that are like a new one.
     weights : InteractionWeights
         How the kinds of activity count in it.
     given : float32[n]
@@ -119,7 +128,7 @@ class Signal:
     @property
     def total(self) -> float:
         """All that it gave."""
-        return float(self.given.sum()) + self.base
+        return float(np.add.reduce(self.given)) + self.base
 
 
 class Projection:
@@ -157,10 +166,13 @@ class Projection:
         self._n_within = self.within.stop - self.within.start
         self._bounds = np.array([first, end], dtype=np.int32)
         # Counted from the first column within.
+        self._covered: NDArray[np.int32] = coverage.indices.astype(np.int32)
         self._indices = coverage.indices.astype(np.intp) - self.within.start
         self._sizes = np.diff(self._indptr)
         self.known: NDArray[np.bool_] = self._sizes > 0
         self._one_each = bool((self._sizes == 1).all())
+        # One promotion an item, in the items' order: what an item scores its promotion does.
+        self._in_order = self._one_each and np.array_equal(self._indices, np.arange(self._n_within))
         # reduceat gives an empty segment its next neighbour's first value: leave empty ones out.
         self._starts = self._indptr[:-1][self.known]
         self._by_item = sparse.csc_matrix(coverage[:, self.within])
@@ -190,10 +202,8 @@ class Projection:
         return f"Projection({self.n_promotions} promotions, {len(self._indices)} cells, {self.pooling})"
 
     def covered(self, promotion_index: int) -> NDArray[np.int32]:
-        """Known items that a promotion covers, int32[n], ascending."""
-        cells = slice(self._indptr[promotion_index], self._indptr[promotion_index + 1])
-        covered: NDArray[np.int32] = (self._indices[cells] + self.within.start).astype(np.int32)
-        return covered
+        """Known items that a promotion covers, int32[n], ascending; not to be written to."""
+        return self._covered[self._indptr[promotion_index] : self._indptr[promotion_index + 1]]
 
     def pool(
         self,
@@ -217,8 +227,12 @@ class Projection:
         if history is not None and weights is not None:
             own = self._own(history, weights)
         if own is not None:
-            places, counts = self._promotions_of(own.item_index - self.within.start)
-            np.add.at(score, places, own.worth.repeat(counts))
+            columns = own.item_index - self.within.start
+            if self._in_order:
+                score[columns] += own.worth
+            else:
+                places, counts = self._promotions_of(columns)
+                np.add.at(score, places, own.worth.repeat(counts))
         return PooledScores(score, self.known, EVERY_PROMOTION, item_scores, own, projection=self)
 
     def shortlist(self, reading: Reading, weights: InteractionWeights, *, n: int) -> PooledScores | None:
@@ -237,10 +251,12 @@ class Projection:
         scores = scores * np.float32(self._worth_of_one)
         if own is not None:
             scores[items.searchsorted(own.item_index)] += own.worth
-        places, counts = self._promotions_of(items - self.within.start)
-        order = places.argsort()
-        score, known = scores.repeat(counts)[order], np.ones(len(places), dtype=np.bool_)
-        return PooledScores(score, known, places[order], None, own, projection=self)
+        places = items - np.intp(self.within.start)
+        if not self._in_order:
+            places, counts = self._promotions_of(places)
+            order = places.argsort()
+            places, scores = places[order], scores.repeat(counts)[order]
+        return PooledScores(scores, np.ones(len(places), dtype=np.bool_), places, None, own, projection=self)
 
     def _promotions_of(self, columns: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The promotions that cover each of some items, one after the other, and how many each has."""
@@ -267,17 +283,21 @@ class Projection:
             case "max":
                 return self._reduce(np.maximum, item_scores)
             case "top_mean" if self._one_each:
-                return np.asarray(item_scores.take(self._indices) / np.float32(self.pooling.top))
+                return np.asarray(self._in_promotions(item_scores) / np.float32(self.pooling.top))
             case "top_mean":
                 return self._top.sums(item_scores) / np.float32(self.pooling.top)
 
     def _reduce(self, how: np.ufunc, values: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._one_each:
-            return np.asarray(values.take(self._indices))
+            return self._in_promotions(values).copy()
         result = np.zeros(self.n_promotions, dtype=np.float32)
         if len(self._starts):
             result[self.known] = how.reduceat(values.take(self._indices), self._starts)
         return result
+
+    def _in_promotions(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The value of the one item that each promotion covers; not to be written to."""
+        return values if self._in_order else values.take(self._indices)
 
     def item_weights(
         self, promotion_index: int, item_scores: NDArray[np.float32] | None
@@ -319,19 +339,15 @@ class Projection:
         The model's members, if it has several; where they gave anything, the consumer's own activity with
         what is covered; and popularity, which is due to no entry.
         """
-        history = reading.history
-        covered = self.covered(promotion_index)
+        n_entries, covered = len(reading.history), self.covered(promotion_index)
         weights = self._weights_of(covered, pooled.item_scores)
         signals = members_explained(model, reading, covered, weights)
-        nothing = np.zeros(len(history), dtype=np.float32)
-        if pooled.own is not None:
-            own, _ = pooled.own.of(covered)
-            if len(own):
-                given = nothing.copy()
-                given[history.item_index.searchsorted(pooled.own.item_index[own])] = pooled.own.worth[own]
-                signals.append(Signal(OWN_ACTIVITY, model.weights, given, 0.0))
-        base = float(weights @ reading.base(self.within)[covered - self.within.start])
+        own = None if pooled.own is None else pooled.own.given(covered, reading.history)
+        if own is not None:
+            signals.append(Signal(OWN_ACTIVITY, model.weights, own, 0.0))
+        base = float(weights @ reading.base(covered))
         if base != 0:
+            nothing = np.zeros(n_entries, dtype=np.float32)
             signals.append(Signal("popularity", model.weights, nothing, base))
         return signals
 
@@ -343,6 +359,16 @@ def members_explained(
     item_weight: NDArray[np.float32],
 ) -> list[Signal]:
     """What each model of a blend gave by entry of the history, or the one model there is."""
+    if isinstance(model, FittedWithUnseen) and isinstance(reading, UnseenReading):
+        known, stand_in = model.split(item_index, item_weight)
+        named = [(TEXT, stand_in)] if len(stand_in[0]) else []
+        if len(known[0]) or not named:
+            named.insert(0, ("", known))
+        return [
+            Signal(name or one.name, one.weights, reading.spread(one.given), one.base)
+            for name, part in named
+            for one in members_explained(model.model, reading.reading, *part)
+        ]
     if isinstance(model, FittedBlend) and isinstance(reading, BlendReading):
         parts = reading.explain_members(item_index, item_weight)
         return [

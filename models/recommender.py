@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from features.history import HistoryVector
 from features.ids import ItemIds
@@ -18,6 +19,9 @@ from models.shortlist import Search
 
 ALL_ITEMS = slice(None)
 """The columns of every item."""
+
+Columns = slice | NDArray[np.int32]
+"""Columns of some items: a range, or one by one."""
 
 Searches = tuple[Search | None, ...]
 """How a model finds the best items, member by member."""
@@ -34,7 +38,7 @@ class Reading(Protocol):
         """What was read."""
         ...
 
-    def base(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+    def base(self, within: Columns = ALL_ITEMS) -> NDArray[np.float32]:
         """What each item `within` scores with this history, but not because of it, float32[n]."""
         ...
 
@@ -152,21 +156,38 @@ class Recommender(Protocol):
 
 def usable_history(
     history: HistoryVector, weights: InteractionWeights, *, n_items: int
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Places in the history with a confidence above 0, and all confidences: intp[m], float32[n].
+) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
+    """Places in the history with a confidence above 0, their items and their confidences.
+
+    Returns
+    -------
+    intp[n], int32[n], float32[n]
 
     Raises
     ------
     EmptyHistory
         When there is no such place.
     """
-    confidence = history.confidence(weights)
-    places = (confidence > 0).nonzero()[0]
+    index, confidence = history.item_index, history.confidence(weights)
+    places = confidence.nonzero()[0]
     if len(places) == 0:
         raise EmptyHistory(f"none of the history's {len(history)} items has a confidence above 0")
-    if history.item_index[-1] >= n_items or history.item_index[0] < 0:
-        raise InvalidModel(f"the history names item {history.item_index[-1]}; the model knows {n_items}")
-    return places, confidence
+    if index[-1] >= n_items or index[0] < 0:
+        raise InvalidModel(f"the history names item {index[-1]}; the model knows {n_items}")
+    if len(places) < len(index):
+        index, confidence = index[places], confidence[places]
+    return places, index, confidence
+
+
+def in_its_places(
+    given: NDArray[np.float32], places: NDArray[np.intp], n_entries: int
+) -> NDArray[np.float32]:
+    """What the entries at some places gave, with zeros for the others, float32[n] → float32[n_entries]."""
+    if len(places) == n_entries:
+        return given
+    everywhere = np.zeros(n_entries, dtype=np.float32)
+    everywhere[places] = given
+    return everywhere
 
 
 def require_array(
@@ -186,3 +207,17 @@ def require_array(
     if not np.isfinite(array).all():
         raise InvalidModel(f"array {name!r} holds values that are not finite")
     return array
+
+
+def require_rows(arrays: Mapping[str, NDArray[Any]], *, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """A sparse matrix kept as `row_ends`, `columns` and `values`, checked."""
+    n_rows, n_columns = shape
+    values = require_array(arrays, "values", shape=(None,))
+    columns = require_array(arrays, "columns", shape=(len(values),), dtype=np.int32)
+    row_ends = require_array(arrays, "row_ends", shape=(n_rows,), dtype=np.int64)
+    indptr = np.concatenate([[0], row_ends])
+    if (np.diff(indptr) < 0).any() or indptr[-1] != len(values):
+        raise InvalidModel(f"array 'row_ends' does not divide {len(values)} values into {n_rows} rows")
+    if len(columns) and not (columns.min() >= 0 and columns.max() < n_columns):
+        raise InvalidModel(f"array 'columns' names columns beyond the {n_columns} there are")
+    return sparse.csr_matrix((values, columns, indptr), shape=shape)

@@ -149,8 +149,7 @@ class FittedRidge(FittedItemItem):
 
     def scale(self, confidence: NDArray[np.float32]) -> float:
         """1 / length of the history to the power `row`."""
-        length = float(np.linalg.norm(confidence))
-        return float(length**-self.made_with.row)
+        return float(float(confidence @ confidence) ** (-self.made_with.row / 2))
 
 
 class _Steps:

@@ -5,7 +5,9 @@ Decided as in `serving.decision`, without reasons and tokens: nobody reports bac
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +19,12 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from serving.access import Caller
-from serving.decision import Ask, Ranking, rank
+from serving.decision import Ask, Ranking, rank_all
 from serving.disclosure import Disclosure
 from serving.errors import NotASubscriber, NotReady
 from serving.live_model import LiveModel, load_champion
 from serving.members import Members
+from serving.newcomers import knowing_the_new
 from serving.shelf import Shelf, make_shelves
 from serving.view import read_state
 from storage.database import Database
@@ -42,7 +45,7 @@ _COLUMNS: Any = {
 }
 SCHEMA = pa.schema(_COLUMNS)
 
-_AT_ONCE = 2000
+_AT_ONCE = 500
 
 Progress = Callable[[str, int, int | None], object]
 
@@ -102,24 +105,26 @@ def recommend_all(
                 raise NotASubscriber(f"site {site_id!r} is no subscriber, so nothing is shown there")
             if state.champion is None:
                 raise NotReady("no model serves yet; `tailor train`, then `tailor promote`")
-            model = load_champion(state.champion, bundles=bundles)
+            model = knowing_the_new(load_champion(state.champion, bundles=bundles), state.catalogue)
             shelf = make_shelves(state.catalogue, model)[site_id]
             total = count_consumers(connection)
             ask = _ask(site_id, placement=placement, n=n, now=now, members=state.catalogue.members)
             limit = model.bundle.weights.max_events_per_consumer
             with pq.ParquetWriter(part, SCHEMA) as writer:
-                for records in read_all_consumers(
+                blocks = read_all_consumers(
                     connection,
                     site_id=site_id,
                     limit=limit,
                     at_once=_AT_ONCE,
                     without=state.catalogue.members.unusable.get(site_id, ()),
-                ):
-                    rows = list(_decide(ask, records, shelf=shelf, model=model, counted=counted))
-                    writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
-                    n_rows += len(rows)
-                    if progress is not None:
-                        progress(f"Deciding for {site_id}", counted.total(), total)
+                )
+                with closing(_one_ahead(blocks)) as read_ahead:
+                    for records in read_ahead:
+                        rows = list(_decide(ask, records, shelf=shelf, model=model, counted=counted))
+                        writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+                        n_rows += len(rows)
+                        if progress is not None:
+                            progress(f"Deciding for {site_id}", counted.total(), total)
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
@@ -148,11 +153,20 @@ def _ask(site_id: str, *, placement: str | None, n: int, now: datetime, members:
     )
 
 
+def _one_ahead(blocks: Iterator[list[ConsumerRecord]]) -> Generator[list[ConsumerRecord]]:
+    """Read the next block in a thread while the last one is decided for."""
+    with ThreadPoolExecutor(1, thread_name_prefix="tailor-read") as thread:
+        coming = thread.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = thread.submit(next, blocks, None)
+            yield block
+
+
 def _decide(
-    ask: Ask, records: Iterable[ConsumerRecord], *, shelf: Shelf, model: LiveModel, counted: Counter[str]
+    ask: Ask, records: Sequence[ConsumerRecord], *, shelf: Shelf, model: LiveModel, counted: Counter[str]
 ) -> Iterator[dict[str, Any]]:
-    for record in records:
-        ranking = rank(ask, record, shelf=shelf, model=model)
+    rankings = rank_all(ask, records, shelf=shelf, model=model)
+    for record, ranking in zip(records, rankings, strict=True):
         counted["none" if ranking is None else ranking.strategy] += 1
         if ranking is not None:
             yield from _rows(ask, record, ranking, shelf=shelf, model=model)

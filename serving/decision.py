@@ -1,15 +1,16 @@
 """The decision: which promotions fit this consumer best on this site now. No I/O, no clock."""
 
-import functools
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from features.history import history_vector
+from models.block import score_block
 from models.errors import EmptyHistory
-from models.projection import PooledScores
+from models.projection import EVERY_PROMOTION, PooledScores, Projection
 from models.recommender import Reading
 from serving.answer import Decision, PresentedPromotion, Reason
 from serving.creative import fill_in
@@ -20,11 +21,11 @@ from serving.shelf import Shelf
 from serving.token import DecisionClaim, TokenSigner, ToldReason
 from storage.reader import ConsumerRecord
 
+_BLOCK_BYTES = 32 << 20
 _TOKEN_REASONS = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One question, checked: `n` promotions for one consumer at one place."""
 
     site_id: str
@@ -40,8 +41,7 @@ class Ask:
     """Why nothing of the consumer is used, where it is for more than want of activity."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(msgspec.Struct, frozen=True, eq=False):
     """Promotions in their order: `order` is where the best are among what was pooled, best first."""
 
     strategy: str
@@ -52,7 +52,13 @@ class Ranking:
 
 
 def decide(
-    ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel | None, signer: TokenSigner
+    ask: Ask,
+    record: ConsumerRecord,
+    *,
+    shelf: Shelf,
+    model: LiveModel | None,
+    signer: TokenSigner,
+    on_ranked: Callable[[], object] | None = None,
 ) -> Decision:
     """Choose and create the promotions for one consumer.
 
@@ -61,8 +67,11 @@ def decide(
     record : what the consumer did, as far as it may be used on this site, and the audiences they belong to.
     shelf : the promotions of this site, projected onto the items that `model` knows.
     model : the champion; None while there is none.
+    on_ranked : called once the promotions are in their order, before anything is told about them.
     """
     ranking = None if model is None else rank(ask, record, shelf=shelf, model=model)
+    if on_ranked is not None:
+        on_ranked()
     if model is None or ranking is None:
         return _nothing(ask, record, shelf=shelf, model=model)
     promotions = [
@@ -89,11 +98,14 @@ def best(pooled: PooledScores, eligible: NDArray[np.bool_], *, n: int) -> NDArra
     Ties go to the earlier place on the shelf (promotions are ordered by id). What the model knows
     nothing about comes after everything it knows, in that order, never with a made-up score.
     """
-    reachable = eligible & pooled.known
     scores = pooled.score
-    if not (all_reachable := reachable.all()):
-        scores = np.where(reachable, scores, np.float32(-np.inf))
-    if n == 1 and (all_reachable or reachable.any()):
+    if n == 1:
+        at = scores.argmax()
+        if eligible[at] and pooled.known[at]:
+            return np.array([at])
+    reachable = eligible & pooled.known
+    scores = np.where(reachable, scores, np.float32(-np.inf))
+    if n == 1 and reachable.any():
         return np.array([scores.argmax()])
     known = np.flatnonzero(reachable)
     if known.size > 4 * n:
@@ -109,32 +121,108 @@ def best(pooled: PooledScores, eligible: NDArray[np.bool_], *, n: int) -> NDArra
 
 def rank(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel) -> Ranking | None:
     """Rank what may be shown; None when nothing may."""
-    projection, bundle = shelf.projection, model.bundle
-    if projection is None:
+    if shelf.projection is None:
         return None
-    may_show = functools.partial(shelf.eligible, ask.now, placement=ask.placement, audiences=record.audiences)
     reading = _read(ask, record, model=model)
-    if reading is not None:
-        pooled = projection.shortlist(reading, bundle.weights, n=ask.n)
-        if pooled is not None and (few := may_show(among=pooled.places)).sum() >= ask.n:
-            return Ranking("tailored", pooled, best(pooled, few, n=ask.n), reading, None)
-    eligible = may_show()
+    if reading is None:
+        return _by_popularity(ask, record, shelf.projection, shelf=shelf, model=model)
+    few = _among_few(ask, record, reading, shelf.projection, shelf=shelf, model=model)
+    if few is not None:
+        return few
+    scores = reading.score(shelf.projection.within)
+    return _among_all(ask, record, reading, scores, shelf.projection, shelf=shelf, model=model)
+
+
+def rank_all(
+    ask: Ask, records: Sequence[ConsumerRecord], *, shelf: Shelf, model: LiveModel
+) -> list[Ranking | None]:
+    """`rank` for each of some consumers; those for whom everything is scored are scored together."""
+    projection = shelf.projection
+    if projection is None:
+        return [None] * len(records)
+    rankings: list[Ranking | None] = []
+    left: list[tuple[int, Reading]] = []
+    for place, record in enumerate(records):
+        reading, ranking = _read(ask, record, model=model), None
+        if reading is None:
+            ranking = _by_popularity(ask, record, projection, shelf=shelf, model=model)
+        else:
+            ranking = _among_few(ask, record, reading, projection, shelf=shelf, model=model)
+            if ranking is None:
+                left.append((place, reading))
+        rankings.append(ranking)
+    n_items = projection.within.stop - projection.within.start
+    n_together = max(1, _BLOCK_BYTES // (4 * max(n_items, 1)))
+    for start in range(0, len(left), n_together):
+        block = left[start : start + n_together]
+        scored = score_block([reading for _, reading in block], projection.within)
+        for (place, reading), scores in zip(block, scored, strict=True):
+            rankings[place] = _among_all(
+                ask, records[place], reading, scores, projection, shelf=shelf, model=model
+            )
+    return rankings
+
+
+def _among_few(
+    ask: Ask,
+    record: ConsumerRecord,
+    reading: Reading,
+    projection: Projection,
+    *,
+    shelf: Shelf,
+    model: LiveModel,
+) -> Ranking | None:
+    """Rank the shortlist; None where there is none or too few of it may be shown."""
+    pooled = projection.shortlist(reading, model.bundle.weights, n=ask.n)
+    if pooled is None:
+        return None
+    few = _may_show(ask, record, shelf=shelf, among=pooled.places)
+    if np.count_nonzero(few) < ask.n:
+        return None
+    return Ranking("tailored", pooled, best(pooled, few, n=ask.n), reading, None)
+
+
+def _among_all(
+    ask: Ask,
+    record: ConsumerRecord,
+    reading: Reading,
+    scores: NDArray[np.float32],
+    projection: Projection,
+    *,
+    shelf: Shelf,
+    model: LiveModel,
+) -> Ranking | None:
+    """Rank by the scores of all items."""
+    eligible = _may_show(ask, record, shelf=shelf)
     if not eligible.any():
         return None
-    if reading is not None:
-        scores = reading.score(projection.within)
-        pooled = projection.pool(scores, history=reading.history, weights=bundle.weights)
-        return Ranking("tailored", pooled, best(pooled, eligible, n=ask.n), reading, None)
+    pooled = projection.pool(scores, history=reading.history, weights=model.bundle.weights)
+    return Ranking("tailored", pooled, best(pooled, eligible, n=ask.n), reading, None)
+
+
+def _by_popularity(
+    ask: Ask, record: ConsumerRecord, projection: Projection, *, shelf: Shelf, model: LiveModel
+) -> Ranking | None:
+    """Rank for a consumer who cannot be tailored to, and say why."""
+    bundle, eligible = model.bundle, _may_show(ask, record, shelf=shelf)
+    if not eligible.any():
+        return None
     if ask.why_impersonal is not None:
         reason = ask.why_impersonal
     elif bundle.model.kind == "popularity":
         reason = "popularity is the model that serves"
-    elif record.events:
+    elif len(record.events):
         reason = f"nothing this consumer did recently is known to model version {model.info.version}"
     else:
         reason = "no activity of this consumer may be used here yet"
     pooled = projection.pool(bundle.popularity.prior[projection.within])
     return Ranking("popularity", pooled, best(pooled, eligible, n=ask.n), None, reason)
+
+
+def _may_show(
+    ask: Ask, record: ConsumerRecord, *, shelf: Shelf, among: NDArray[np.intp] | slice = EVERY_PROMOTION
+) -> NDArray[np.bool_]:
+    return shelf.eligible(ask.now, placement=ask.placement, audiences=record.audiences, among=among)
 
 
 def _read(ask: Ask, record: ConsumerRecord, *, model: LiveModel) -> Reading | None:
@@ -149,7 +237,7 @@ def _read(ask: Ask, record: ConsumerRecord, *, model: LiveModel) -> Reading | No
 
 
 def _nothing(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel | None) -> Decision:
-    eligible = shelf.eligible(ask.now, placement=ask.placement, audiences=record.audiences)
+    eligible = _may_show(ask, record, shelf=shelf)
     reason = "no model serves yet; `tailor train`, then `tailor promote`"
     if not eligible.any():
         reason = shelf.why_nothing(ask.now, placement=ask.placement)

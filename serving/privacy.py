@@ -1,15 +1,18 @@
 """A consumer's right to see and to erase, as far as the data is the caller's: activity on its own sites."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import msgspec
-from litestar import delete, get
+from litestar import delete, get, put
 from litestar.types import ControllerRouterHandler
 
-from serving.access import Caller
+from serving.access import Caller, own_site
+from serving.requests import Id
 from serving.runtime import Runtime
 from storage.consumers import erase, export
 from storage.database import Connection
+from storage.dossier import agree
 from storage.errors import UnknownConsumer
 
 
@@ -30,6 +33,22 @@ class ConsumerErasure(msgspec.Struct, frozen=True, kw_only=True):
     consent: int
     identifiers: int
     quarantine: int
+
+
+class ConsumerConsent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a consumer agrees to from now on, on one of the caller's sites or on all of them."""
+
+    purposes: list[Literal["same_site", "cross_site"]]
+    site_id: Id | None = None
+
+
+class ConsumerAgreement(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds now, and how many events were deleted or taken out of a purpose by it."""
+
+    consumer_id: str
+    purposes: list[str]
+    deleted: int
+    limited: int
 
 
 @get("/consumers/{consumer_id:str}", tags=["consumers"])
@@ -67,7 +86,29 @@ async def erase_consumer(consumer_id: str, runtime: Runtime, caller: Caller) -> 
     )
 
 
-PRIVACY: list[ControllerRouterHandler] = [export_consumer, erase_consumer]
+@put("/consumers/{consumer_id:str}", tags=["consumers"])
+async def agree_consumer(
+    consumer_id: str, data: ConsumerConsent, runtime: Runtime, caller: Caller
+) -> ConsumerAgreement:
+    """Keep what a consumer agrees to on the caller's sites; what is withdrawn is taken back at once."""
+    caller.needs_secret_key()
+    sites = list(runtime.view.catalogue.subscribers[caller.subscriber_id].sites)
+    if data.site_id is not None:
+        sites = [own_site(caller, data.site_id, runtime.view.catalogue).site_id]
+
+    def work(connection: Connection) -> ConsumerAgreement:
+        now, deleted, limited = datetime.now(UTC), 0, 0
+        for site_id in sites:
+            done = agree(connection, consumer_id, site_id=site_id, purposes=data.purposes, now=now)
+            deleted, limited = deleted + done.deleted, limited + done.limited
+        return ConsumerAgreement(
+            consumer_id=consumer_id, purposes=list(data.purposes), deleted=deleted, limited=limited
+        )
+
+    return await runtime.run(work)
+
+
+PRIVACY: list[ControllerRouterHandler] = [export_consumer, agree_consumer, erase_consumer]
 
 
 def erase_on(

@@ -1,24 +1,23 @@
 """Which activity carried a score: exact, from the model's own arithmetic."""
 
-import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features.history import Event, HistoryVector
+from features.history import HistoryVector
 from features.weights import KINDS, InteractionWeights
 from models.bundle import Bundle
 from models.projection import PooledScores, Signal
 from models.recommender import Reading
+from storage.recent import Events
 
 _TINY = np.finfo(np.float64).tiny
 
 
-class Carried(NamedTuple):
+class Carried(msgspec.Struct, frozen=True):
     """One kind of activity with one item and its share of all that spoke for or against the promotion."""
 
     site_id: str
@@ -28,8 +27,7 @@ class Carried(NamedTuple):
     occurred_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """Why a promotion scored as it did.
 
     Attributes
@@ -50,7 +48,7 @@ def explain(
     *,
     pooled: PooledScores,
     promotion_index: int,
-    events: Sequence[Event],
+    events: Events,
     max_carried: int,
 ) -> Explanation:
     """Split a promotion's score over the activity it came from, and over the signals it came by.
@@ -61,34 +59,41 @@ def explain(
     """
     history = reading.history
     signals = pooled.projection.signals(bundle.model, reading, promotion_index=promotion_index, pooled=pooled)
-    by_weights: dict[InteractionWeights, NDArray[np.float32]] = {}
-    for signal in signals:
-        earlier = by_weights.get(signal.weights)
-        by_weights[signal.weights] = signal.given if earlier is None else earlier + signal.given
-    given = functools.reduce(np.add, (_by_kind(one, by, history) for by, one in by_weights.items()))
-    total = float(np.abs(np.add.reduce(given, axis=0)).sum())
+    by_item, by_kind = _given(signals, history)
+    total = float(np.add.reduce(np.abs(by_item)))
     by_signal = _shares(signals)
     if total == 0.0:
         return Explanation([], by_signal)
     # Item by item, and by kind within an item: a stable sort leaves equal shares in the order of their ids.
-    shares = (given / total).T.ravel()
-    order = (-shares).argsort(kind="stable")[:max_carried]
+    against = (by_kind.T * (-1 / total)).ravel()
     found = []
-    for one in order[shares[order] > 0.0].tolist():
+    for one in against.argsort(kind="stable")[:max_carried].tolist():
+        share = -float(against[one])
+        if share <= 0.0:
+            break
         place, kind = divmod(one, len(KINDS))
         site_id, item_id = bundle.items.pair(int(history.item_index[place]))
-        occurred_at = _newest(events, site_id, item_id, KINDS[kind])
-        found.append(Carried(site_id, item_id, KINDS[kind], float(shares[one]), occurred_at))
+        occurred_at = events.newest(site_id, item_id, KINDS[kind])
+        found.append(Carried(site_id, item_id, KINDS[kind], share, occurred_at))
     return Explanation(found, by_signal)
 
 
-def _by_kind(
-    given: NDArray[np.float32], weights: InteractionWeights, history: HistoryVector
-) -> NDArray[np.float64]:
-    """What was given by each entry of the history, split over the kinds of activity, float64[n_kinds, n]."""
-    weighted: NDArray[np.float64] = weights.by_kind[:, np.newaxis] * history.by_kind
-    weighted *= given / np.maximum(np.add.reduce(weighted, axis=0), _TINY)
-    return weighted
+def _given(
+    signals: Sequence[Signal], history: HistoryVector
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each entry of the history gave, float64[n], and the same by kind of activity, [n_kinds, n]."""
+    # Signals that weigh the kinds alike are split together.
+    alike: dict[int, tuple[InteractionWeights, NDArray[np.float32]]] = {}
+    for signal in signals:
+        key = id(signal.weights)
+        given = signal.given if key not in alike else alike[key][1] + signal.given
+        alike[key] = signal.weights, given
+    by_item, by_kind = np.zeros(len(history)), np.zeros(history.by_kind.shape)
+    for weights, given in alike.values():
+        weighed = history.weighed(weights)
+        by_item += given
+        by_kind += weighed.by_kind * (given / np.maximum(weighed.total, _TINY))
+    return by_item, by_kind
 
 
 def _shares(signals: Sequence[Signal]) -> dict[str, float]:
@@ -97,10 +102,3 @@ def _shares(signals: Sequence[Signal]) -> dict[str, float]:
         totals[signal.name] = totals.get(signal.name, 0.0) + signal.total
     whole = sum(map(abs, totals.values()))
     return {name: total / whole for name, total in totals.items() if total != 0.0} if whole > 0 else {}
-
-
-def _newest(events: Sequence[Event], site_id: str, item_id: str, kind: str) -> datetime | None:
-    for site, item, one, occurred_at in events:  # newest first
-        if item == item_id and one == kind and site == site_id:
-            return occurred_at
-    return None

@@ -1,7 +1,7 @@
 """What may be shown on one site: its promotions in one block, projected onto what the model knows."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
@@ -10,12 +10,22 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from models.projection import EVERY_PROMOTION, Projection
+from models.unseen import FittedWithUnseen
 from serving.answer import FeaturedItem
 from serving.catalog import Catalogue, Coverage
 from serving.live_model import LiveModel
 from storage.catalogue import PromotionRow
 
 _EVERYONE = -1
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LiveNow:
+    """Which promotions are live from one moment to another, in seconds, bool[n]."""
+
+    live: NDArray[np.bool_]
+    since_s: float
+    until_s: float
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -33,6 +43,8 @@ class Shelf:
     first_covered: tuple[tuple[str, str] | None, ...]
     items: Mapping[tuple[str, str], FeaturedItem]
     projection: Projection | None
+    kept: dict[str | None, LiveNow] = field(default_factory=dict, init=False, repr=False)
+    """By placement, what was worked out last."""
 
     def eligible(
         self,
@@ -42,12 +54,18 @@ class Shelf:
         audiences: Iterable[str] = (),
         among: NDArray[np.intp] | slice = EVERY_PROMOTION,
     ) -> NDArray[np.bool_]:
-        """Return which of these promotions may be shown now, here, to a member of `audiences`, bool[n]."""
-        allowed = self._live(now, placement, among)
-        if self.audience_codes:
-            codes = [self.audience_codes[one] for one in audiences if one in self.audience_codes]
-            allowed &= np.isin(self.audience[among], [_EVERYONE, *codes])
-        return allowed
+        """Return which of these promotions may be shown now, here, to a member of `audiences`.
+
+        bool[n], not to be written to.
+        """
+        allowed = self._live(now, placement)[among]
+        if not self.audience_codes:
+            return allowed
+        codes = [self.audience_codes[one] for one in audiences if one in self.audience_codes]
+        is_for = np.zeros(len(self.audience_codes) + 1, dtype=np.bool_)
+        is_for[[_EVERYONE, *codes]] = True
+        mine: NDArray[np.bool_] = allowed & is_for[self.audience[among]]
+        return mine
 
     def why_nothing(self, now: datetime, *, placement: str | None) -> str:
         """Say why no promotion can be shown, and what would change it."""
@@ -68,16 +86,28 @@ class Shelf:
         pair = self.first_covered[place]
         return None if pair is None else self.item(*pair)
 
-    def _live(
-        self, now: datetime, placement: str | None, among: NDArray[np.intp] | slice = EVERY_PROMOTION
-    ) -> NDArray[np.bool_]:
+    def _live(self, now: datetime, placement: str | None) -> NDArray[np.bool_]:
+        """Which promotions are live, worked out anew when one begins or ends and kept until then."""
         moment = now.timestamp()
-        live: NDArray[np.bool_] = (self.starts_s[among] <= moment) & (moment < self.ends_s[among])
+        kept = self.kept.get(placement)
+        if kept is not None and kept.since_s <= moment < kept.until_s:
+            return kept.live
+        live: NDArray[np.bool_] = (self.starts_s <= moment) & (moment < self.ends_s)
         if placement is not None:
             here = self.in_placement.get(placement)
-            anywhere = self.anywhere[among]
-            live &= anywhere if here is None else (anywhere | here[among])
+            live &= self.anywhere if here is None else (self.anywhere | here)
+        since_s, until_s = _between(self.starts_s, self.ends_s, moment=moment)
+        # Anybody may name a placement: only those that a promotion names are kept.
+        if placement is None or placement in self.in_placement:
+            self.kept[placement] = LiveNow(live, since_s, until_s)
         return live
+
+
+def _between(*moments_s: NDArray[np.float64], moment: float) -> tuple[float, float]:
+    """The last of some moments that has come, and the next one to come."""
+    together = np.concatenate(moments_s)
+    came = together <= moment
+    return together[came].max(initial=-np.inf), together[~came].min(initial=np.inf)
 
 
 def make_shelves(catalogue: Catalogue, model: LiveModel | None) -> Mapping[str, Shelf]:
@@ -92,7 +122,10 @@ def make_shelves(catalogue: Catalogue, model: LiveModel | None) -> Mapping[str, 
 
 
 def coverage_matrix(coverage: Coverage, model: LiveModel) -> sparse.csr_matrix:
-    """Return which known items each promotion covers, [n_promotions × n_items]."""
+    """Return which known items each promotion covers, [n_promotions × n_items].
+
+    Items that are scored by their text alone count where a promotion covers nothing else that is known.
+    """
     ids = model.bundle.items
     index = np.array(
         [-1 if (i := ids.index(*pair)) is None else i for pair in coverage.pairs], dtype=np.int64
@@ -100,6 +133,9 @@ def coverage_matrix(coverage: Coverage, model: LiveModel) -> sparse.csr_matrix:
     columns = index[coverage.pair_index] if index.size else np.empty(0, dtype=np.int64)
     rows = np.repeat(np.arange(len(coverage.indptr) - 1), np.diff(coverage.indptr))
     known = columns >= 0
+    if isinstance(model.bundle.model, FittedWithUnseen):
+        trained = known & (model.bundle.model.column.take(columns, mode="clip") >= 0)
+        known &= trained | (np.bincount(rows[trained], minlength=len(coverage.indptr) - 1)[rows] == 0)
     return sparse.csr_matrix(
         (np.ones(int(known.sum()), dtype=np.float32), (rows[known], columns[known])),
         shape=(len(coverage.indptr) - 1, len(ids)),

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.errors import NoInteractions
-from features.history import Event, history_vector
+from features.history import history_vector
 from features.interactions import Interactions, build_interactions
 from features.weights import KINDS, InteractionWeights
+from storage.recent import Event
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 TIME = pa.timestamp("us", tz="UTC")

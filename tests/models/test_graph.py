@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from features.history import HistoryVector
 from features.ids import ConsumerIds, ItemIds
 from features.interactions import Interactions
 from features.weights import KINDS, InteractionWeights
 from models.errors import InvalidModel
-from models.graph import Graph
+from models.graph import FittedGraph, Graph
 from models.item_item import strongest
 
 N_CONSUMERS, N_ITEMS = 60, 25
@@ -81,3 +82,26 @@ def test_the_strongest_are_those_of_the_greatest_size() -> None:
 def test_parameters_that_make_no_sense_are_refused(parameters: dict) -> None:
     with pytest.raises(InvalidModel, match=next(iter(parameters))):
         Graph(**parameters)
+
+
+def test_a_history_takes_its_rows_out_of_the_matrix() -> None:
+    generator = np.random.default_rng(3)
+    dense = generator.random((40, 40), dtype=np.float32) * (generator.random((40, 40)) < 0.2)
+    dense[[0, 7, 8, 39]] = 0
+    items = ItemIds({"a": [f"{n:02}" for n in range(15)], "b": [f"{n:02}" for n in range(25)]})
+    own = generator.random((len(KINDS), 40)).astype(np.float32)
+    for index in ([0], [39], [7, 8], [0, 5, 6, 7, 20, 38, 39], list(range(40))):
+        by_kind = generator.random((len(KINDS), len(index))).astype(np.float32)
+        history = HistoryVector(np.array(index, dtype=np.int32), by_kind)
+        for said in (np.zeros_like(own), own):
+            model = FittedGraph(items, InteractionWeights(), sparse.csr_matrix(dense), said, Graph())
+            reading = model.read(history)
+            confidence = history.confidence(model.weights)
+            itself = (said[:, index] * model.weights.by_kind[:, np.newaxis] * by_kind).sum(axis=0)
+            expected = confidence @ dense[index]
+            expected[index] += itself
+            for part in (slice(None), slice(15, 40), slice(3, 9), slice(4, 4)):
+                assert reading.score(part) == pytest.approx(expected[part], rel=1e-5, abs=1e-6)
+            for column in (0, 20, 39):
+                given = confidence * dense[index, column] + np.where(np.array(index) == column, itself, 0)
+                assert reading.explain(column) == pytest.approx(given, rel=1e-5, abs=1e-6)

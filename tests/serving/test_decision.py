@@ -1,13 +1,31 @@
 """The decision by itself: what the shortlist leaves out must still be shown where nothing else may be."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
+import pytest
 
-from benchmarks.decision import NOW, make_als, make_counter, make_items, make_records
+from benchmarks.decision import (
+    NOW,
+    Counter,
+    make_als,
+    make_blend,
+    make_counter,
+    make_graph,
+    make_ials,
+    make_items,
+    make_records,
+    make_ridge,
+)
 from features.history import history_vector
+from features.weights import InteractionWeights
+from models.popularity import FittedPopularity
 from serving.answer import Decision
+from serving.decision import Ranking, rank, rank_all
 from serving.shelf import Shelf
+from storage.reader import ConsumerRecord
+from storage.recent import Events
 
 N_PROMOTIONS = 6000
 
@@ -20,6 +38,50 @@ def with_only(shelf: Shelf, places: list[int]) -> Shelf:
 
 def shown(decision: Decision) -> str | None:
     return None if decision.promotion is None else decision.promotion.promotion_id
+
+
+def told(ranking: Ranking | None) -> tuple[str, str | None, list[int]] | None:
+    if ranking is None:
+        return None
+    return ranking.strategy, ranking.reason, [ranking.pooled.place(at) for at in ranking.order.tolist()]
+
+
+def decided_alike(counter: Counter, records: list[ConsumerRecord], *, n: int) -> list[Ranking]:
+    ask, found = counter.ask(n=n), []
+    together = rank_all(ask, records, shelf=counter.shelf, model=counter.model)
+    for record, ranking in zip(records, together, strict=True):
+        alone = rank(ask, record, shelf=counter.shelf, model=counter.model)
+        assert told(ranking) == told(alone)
+        if ranking is not None and alone is not None:
+            scores = alone.pooled.score[alone.order]
+            assert ranking.pooled.score[ranking.order] == pytest.approx(scores, rel=1e-5, abs=1e-6)
+            found.append(ranking)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["als 16", "als 400", "ials", "graph", "ridge", "blend", "popularity"])
+def test_many_consumers_are_decided_for_like_each_of_them(kind: str) -> None:
+    items = make_items(N_PROMOTIONS if kind == "als 400" else 300, n_sites=2)
+    made = {
+        "als 16": lambda: make_als(items, 16),
+        "als 400": lambda: make_als(items, 400),
+        "ials": lambda: make_ials(items, 16),
+        "graph": lambda: make_graph(items),
+        "ridge": lambda: make_ridge(items),
+        "blend": lambda: make_blend(items, (make_ials(items, 16), make_graph(items), make_als(items, 8))),
+        "popularity": lambda: FittedPopularity(
+            items, InteractionWeights(), np.linspace(0, 1, len(items), dtype=np.float32)
+        ),
+    }
+    counter = make_counter(made[kind](), len(items) // 2)
+    unknown = ConsumerRecord("unknown", Events.of([("elsewhere", "1", "purchase", None)]))
+    records = [*make_records(items, 40), ConsumerRecord("nobody"), unknown]
+    tailored = [] if kind == "popularity" else ["tailored"] * 40
+    for n in (1, 3):
+        strategies = [ranking.strategy for ranking in decided_alike(counter, records, n=n)]
+        assert strategies == tailored + ["popularity"] * (len(records) - len(tailored))
+    nothing_live = replace(counter, shelf=replace(counter.shelf, ends_s=np.zeros(len(items) // 2)))
+    assert decided_alike(nothing_live, records, n=1) == []
 
 
 def test_the_shortlist_decides_like_all_promotions_and_gives_way_where_too_few_may_be_shown() -> None:
@@ -45,3 +107,48 @@ def test_the_shortlist_decides_like_all_promotions_and_gives_way_where_too_few_m
     nothing = replace(counter, shelf=with_only(counter.shelf, [])).decide(record)
     assert shown(nothing) is None
     assert "is live at" in (nothing.reason or "")
+
+
+def test_a_promotion_is_shown_from_the_moment_it_begins_until_the_moment_it_ends() -> None:
+    shelf = make_counter(make_als(make_items(4, n_sites=1), 2), 4).shelf
+    hours = NOW.timestamp() + 3600 * np.array([[-np.inf, 1, 1, 2], [np.inf, 2, 3, np.inf]])
+    shelf = replace(shelf, starts_s=hours[0], ends_s=hours[1])
+    expected = {
+        0: [0],
+        0.5: [0],
+        1: [0, 1, 2],
+        1.5: [0, 1, 2],
+        2: [0, 2, 3],
+        2.5: [0, 2, 3],
+        3: [0, 3],
+        9: [0, 3],
+    }
+    # Back and forth, for what was worked out is kept.
+    for hour in [*expected, *reversed(expected), 1.5, 0, 9]:
+        live = shelf.eligible(NOW + timedelta(hours=hour), placement=None)
+        assert np.flatnonzero(live).tolist() == expected[hour]
+    assert not shelf.eligible(NOW, placement=None, among=np.array([1, 3])).any()
+
+
+def test_only_placements_that_a_promotion_names_are_kept() -> None:
+    shelf = make_counter(make_als(make_items(3, n_sites=1), 2), 3).shelf
+    anywhere = np.array([True, False, False])
+    shelf = replace(shelf, anywhere=anywhere, in_placement={"banner": np.array([False, True, False])})
+    for _ in range(2):
+        assert shelf.eligible(NOW, placement="banner").tolist() == [True, True, False]
+        assert shelf.eligible(NOW, placement="whatever").tolist() == [True, False, False]
+        assert shelf.eligible(NOW, placement=None).all()
+    assert set(shelf.kept) == {"banner", None}
+
+
+def test_promotions_for_an_audience_are_shown_to_its_members_only() -> None:
+    shelf = make_counter(make_als(make_items(3, n_sites=1), 2), 3).shelf
+    shelf = replace(shelf, audience=np.array([-1, 0, 1], dtype=np.int32), audience_codes={"new": 0, "vip": 1})
+    assert shelf.eligible(NOW, placement=None).tolist() == [True, False, False]
+    assert shelf.eligible(NOW, placement=None, audiences=["vip", "unheard of"]).tolist() == [
+        True,
+        False,
+        True,
+    ]
+    some = np.array([1, 2])
+    assert shelf.eligible(NOW, placement=None, audiences=["new"], among=some).tolist() == [True, False]

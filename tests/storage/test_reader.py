@@ -11,6 +11,7 @@ from storage.database import Database
 from storage.errors import DatabaseUnavailable, SchemaMissing
 from storage.events import derived_consumer_id
 from storage.reader import ConsumerReader, ConsumerRecord
+from storage.recent import Events
 from storage.schema import migrate
 
 
@@ -48,7 +49,7 @@ def test_events_come_newest_first_and_those_without_a_time_last(database_url, st
     )
     record = read(database_url, "ann")
     assert [event[1] for event in record.events] == ["new", "old", "timeless"]
-    assert record.events[0] == ("books", "new", "purchase", datetime(2026, 2, 1, tzinfo=UTC))
+    assert next(iter(record.events)) == ("books", "new", "purchase", datetime(2026, 2, 1, tzinfo=UTC))
 
 
 def test_at_most_limit_events_the_newest_over_all_identifiers(database_url, store, database):
@@ -88,7 +89,7 @@ def test_consent_decides_what_may_be_used_where(database_url, store):
 
 def test_outcomes_of_promotions_are_no_activity(database_url, store):
     store({"kind": "promotion_click", "promotion_id": "p1"})
-    assert read(database_url, "ann").events == ()
+    assert len(read(database_url, "ann").events) == 0
 
 
 def test_audiences_come_with_or_without_events(database_url, database, store):
@@ -109,7 +110,7 @@ def test_a_database_that_is_away_is_said_and_used_again_when_it_is_back(tmp_path
         reader = ConsumerReader()
         await reader.open(url)
         try:
-            assert (await reader.read_consumer("ann", site_id="books", limit=1)).events == ()
+            assert len((await reader.read_consumer("ann", site_id="books", limit=1)).events) == 0
             stop_cluster(data_dir)
             with pytest.raises(DatabaseUnavailable):
                 await reader.read_consumer("ann", site_id="books", limit=1)
@@ -179,3 +180,20 @@ def test_listening_hears_changes_and_reconnects_by_itself(database_url):
 
     asyncio.run(scenario())
     assert heard == [None, "site", None, "subscriber"]
+
+
+def test_an_activity_is_found_by_site_item_and_kind_the_newest_first():
+    new, old = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [
+        ("music", "1", "purchase", new),
+        ("books", "1", "page_view", new),
+        ("books", "1", "purchase", old),
+        ("books", "1", "purchase", None),
+        ("books", "2", "page_view", None),
+    ]
+    events = Events.of(rows)
+    assert (len(events), list(events)) == (5, rows)
+    assert events.newest("books", "1", "purchase") == old
+    assert events.newest("books", "2", "page_view") is None
+    assert events.newest("books", "3", "page_view") is None
+    assert list(Events.of([])) == []
