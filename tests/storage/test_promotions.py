@@ -187,7 +187,7 @@ def test_the_catalogue_is_read_as_of_one_moment_and_has_only_the_keys_that_count
         rows = read_catalogue(other, now=NOW)
         isolation = other.execute("SHOW transaction_isolation").fetchone()
     assert isolation == ("repeatable read",)
-    assert [key.key_hash for key in rows.keys] != [kept.key_hash]
-    assert len(rows.keys) == 1
+    assert [key.key_hash for key in rows.members.keys] != [kept.key_hash]
+    assert len(rows.members.keys) == 1
     assert rows.subscribers[0].sites == ("books",)
     assert second.startswith("tp_secret_")
