@@ -20,7 +20,7 @@ from benchmarks.report import NotMeasured
 
 _DONE = re.compile(r"finished in [\d.]+m?s, ([\d.]+) req/s")
 _LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
-_CODES = re.compile(r"status codes: (\d+) 2xx")
+_CODES = re.compile(r"status codes: \d+ 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx")
 _GRACE_S = 60.0
 
 
@@ -72,7 +72,8 @@ def post(url: str, body: bytes, *, headers: Mapping[str, str], connections: int,
     rate, codes = _DONE.search(done.stdout), _CODES.search(done.stdout)
     if rate is None or codes is None:
         raise RuntimeError(f"h2load says something unknown: {done.stdout}")
-    if int(codes[1]) != len(answers) or not len(answers):
+    # The log lacks an answer that came while h2load stopped, so that the two are not compared.
+    if not len(answers) or (answers[:, 0] // 100 != 2).any() or any(map(int, codes.groups())):
         raise RuntimeError(f"not every answer of {url} was a success: {codes[0]} of {len(answers)}")
     return Load(float(rate[1]), answers[:, 1] / 1000)
 

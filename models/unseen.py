@@ -6,11 +6,12 @@ site by site, so that whoever asks for scores need not know which are which.
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn, Self
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from features.history import HistoryVector
@@ -19,7 +20,7 @@ from features.weights import InteractionWeights
 from models.alike import Alike, Described, ItemText
 from models.errors import InvalidModel
 from models.popularity import FittedPopularity
-from models.recommender import ALL_ITEMS, FittedRecommender, Reading, Searches
+from models.recommender import ALL_ITEMS, Columns, FittedRecommender, Reading, Searches
 from models.shortlist import Search
 
 _MOST_IN_A_SEARCH = 1000
@@ -78,7 +79,7 @@ class FittedWithUnseen:
         """Take a history in; entries of items that the model never saw say nothing to it."""
         column = self.column.take(history.item_index)
         kept = None
-        known = replace(history, item_index=column)
+        known = replace(history, item_index=column)  # What was weighed stays weighed.
         if (column < 0).any():
             kept = np.flatnonzero(column >= 0)
             known = HistoryVector(column[kept], history.by_kind[:, kept])
@@ -207,10 +208,19 @@ class UnseenReading:
     reading: Reading
     kept: NDArray[np.intp] | None
 
-    def base(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
+    def base(self, within: Columns = ALL_ITEMS) -> NDArray[np.float32]:
         """What each item `within` scores with this history, but not because of it, float32[n]."""
-        layout = self.model.layout(within)
-        return layout.spread(self.reading.base(layout.known))
+        if isinstance(within, slice):
+            layout = self.model.layout(within)
+            return layout.spread(self.reading.base(layout.known))
+        model, column = self.model, self.model.column.take(within)
+        others = model.unseen.searchsorted(within[column < 0])
+        index = model.alike.index[others].astype(np.int32)
+        base = np.empty(len(within), dtype=np.float32)
+        base[column >= 0] = self.reading.base(column[column >= 0])
+        stand_in = self.reading.base(index.ravel()).reshape(index.shape)
+        base[column < 0] = np.einsum("ij,ij->i", stand_in, model.alike.weight[others])
+        return base
 
     def score(self, within: slice = ALL_ITEMS) -> NDArray[np.float32]:
         """The score of every item `within`, float32[n]."""

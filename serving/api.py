@@ -8,8 +8,6 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme, Server
 from litestar.plugins.problem_details import (
     ProblemDetailsConfig,
     ProblemDetailsException,
@@ -29,6 +27,7 @@ from serving.fast import FastCalls
 from serving.guard import RateLimited
 from serving.health import Health, examine
 from serving.manage import MANAGEMENT
+from serving.openapi import CONFIG, describe
 from serving.privacy import PRIVACY
 from serving.requests import MAX_BODY_BYTES, ActivityRequest, DecisionRequest
 from serving.runtime import Runtime
@@ -53,7 +52,7 @@ async def activity(
     return Response(told.answer, status_code=200, cookies=told.cookies)
 
 
-@get("/health", tags=["operate"])
+@get("/health", tags=["operate"], security=[{}])
 async def health(runtime: Runtime) -> Response[Health]:
     """Say whether decisions can be made, and why not."""
     found = await examine(runtime)
@@ -64,7 +63,7 @@ async def health(runtime: Runtime) -> Response[Health]:
     )
 
 
-@get("/metrics", tags=["operate"], media_type="text/plain", sync_to_thread=True)
+@get("/metrics", tags=["operate"], security=[{}], media_type="text/plain", sync_to_thread=True)
 def metrics(runtime: Runtime) -> bytes:
     """Return the metrics of all workers, in Prometheus' text format."""
     return runtime.metrics.page()
@@ -73,7 +72,7 @@ def metrics(runtime: Runtime) -> bytes:
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
 def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
     """Return the description of this API."""
-    return Response(request.app.openapi_schema.to_schema(), media_type="application/vnd.oai.openapi+json")
+    return Response(describe(request.app), media_type="application/vnd.oai.openapi+json")
 
 
 def create_app(runtime: Runtime) -> ASGIApp:
@@ -117,7 +116,7 @@ def create_api(runtime: Runtime) -> Litestar:
                 )
             )
         ],
-        openapi_config=_describe(),
+        openapi_config=CONFIG,
         request_max_body_size=MAX_BODY_BYTES,
         before_send=[count],
         # Handlers of the log belong to the entry point.
@@ -161,15 +160,3 @@ def _words(error: HTTPException) -> str:
         f"{fault.get('key', 'body')}: {fault['message']}" for fault in faults if "message" in fault
     )
     return f"{told}; /v1/openapi.json lists what this call takes" if told else error.detail
-
-
-def _describe() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="Tailored Promotions",
-        version="1",
-        description="Decide, collect and manage. Errors are problem documents (RFC 9457).",
-        servers=[Server(url="/v1")],
-        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
-        security=[{"key": []}],
-        path="/reference",
-    )

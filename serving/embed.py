@@ -11,6 +11,7 @@ from litestar.types import ControllerRouterHandler
 from serving.browser.tag import tag_etag, tag_source
 from serving.collect import collect
 from serving.contact import Signals
+from serving.errors import Forbidden
 from serving.requests import ActivityRequest
 from serving.runtime import Runtime
 

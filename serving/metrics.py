@@ -1,9 +1,11 @@
 """What serving counts, in Prometheus' words: one prefix, `_total`, `_seconds`.
 
 Under `bentoml serve` each worker writes its figures into files of one directory (PROMETHEUS_MULTIPROC_DIR),
-and the page adds them up; elsewhere the page shows this process.
+and the page adds them up; elsewhere the page shows this process. What other workers counted is on it a
+tenth of a second later.
 """
 
+import asyncio
 import os
 from typing import Any
 
@@ -11,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 _SAMPLED = 16
+_FLUSH_S = 0.1
 _BUCKETS_S = (
     0.00001,
     0.00003,
@@ -38,6 +41,7 @@ class ServingMetrics:
         self._registry = CollectorRegistry()
         self._passed: dict[str, int] = {}
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
+        self._waiting: dict[Any, int] = {}
         self.requests = Counter(
             "tailor_requests_total",
             "Answers by route and status.",
@@ -102,15 +106,27 @@ class ServingMetrics:
 
     def count_request(self, route: str, status: int) -> None:
         """Count an answer."""
-        self._child(self.requests, route, str(status)).inc()
+        self._count(self._child(self.requests, route, str(status)))
 
     def count_decision(self, strategy: str, model_version: str) -> None:
         """Count a decision."""
-        self._child(self.decisions, strategy, model_version).inc()
+        self._count(self._child(self.decisions, strategy, model_version))
 
     def count_events(self, result: str, n_events: int) -> None:
         """Count events of which the same became."""
         self._child(self.events, result).inc(n_events)
+
+    def flush(self) -> None:
+        """Add what was counted lately to the counters."""
+        waiting, self._waiting = self._waiting, {}
+        for child, times in waiting.items():
+            child.inc(times)
+
+    def _count(self, child: Any) -> None:
+        """Add one, within a tenth of a second: to add to a file takes longer than much of a decision."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(_FLUSH_S, self.flush)
+        self._waiting[child] = self._waiting.get(child, 0) + 1
 
     def _child(self, metric: Any, *labels: str) -> Any:
         """The one series of a metric, looked up once: it takes a lock."""
@@ -121,6 +137,7 @@ class ServingMetrics:
 
     def page(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format."""
+        self.flush()
         directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if not directory:
             return bytes(generate_latest(self._registry))

@@ -123,6 +123,7 @@ class Runtime:
 
     async def close(self) -> None:
         """Stop following, finish what is being written, let go of the connections."""
+        self.metrics.flush()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

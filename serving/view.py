@@ -8,6 +8,7 @@ from serving.catalog import Catalogue, make_catalogue
 from serving.errors import NotASubscriber
 from serving.live_model import LiveModel
 from serving.members import Members
+from serving.newcomers import knowing_the_new
 from serving.shelf import Shelf, make_shelves
 from serving.token import TokenSigner
 from storage.activity_cookie import PURPOSE
@@ -79,6 +80,7 @@ def make_view(
     state: State, model: LiveModel | None, *, signer: TokenSigner, model_problem: str | None = None
 ) -> View:
     """Put a catalogue and a champion together."""
+    model = None if model is None else knowing_the_new(model, state.catalogue)
     shelves = make_shelves(state.catalogue, model)
     seals = Seals(
         cookie=Seal(state.secrets, purpose=PURPOSE),

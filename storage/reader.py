@@ -158,37 +158,28 @@ def _record(row: Sequence[Any]) -> ConsumerRecord:
 
 
 class ConsumerReader:
-    """A pool of read connections. Opening does not wait for the server; reading says when it is away."""
+    """Some read connections. Opening does not wait for the server; reading says when it is away.
+
+    asyncpg's own pool shields each release in a task of its own and starts a timer for it, which takes a
+    third as long as a read.
+    """
 
     def __init__(self) -> None:
-        self._pool: Any = None
-        self._url = ""
+        self._url: str | None = None
+        self._idle: list[Any] = []
 
     async def open(self, url: str, *, max_size: int = 4, timeout_s: float = 1.0) -> None:
         """Get ready to read from `url`; `timeout_s` bounds a read, waiting for a connection included."""
         self._url = libpq_url(url)
         self._timeout_s = timeout_s
-        self._pool = await asyncpg.create_pool(
-            self._url,
-            min_size=0,
-            max_size=max_size,
-            timeout=CONNECT_TIMEOUT_S,
-            # Nothing here changes the session, and the usual clean-up is a round trip of its own.
-            reset=_leave_as_is,
-            # Planning costs more than reading, and the plan is the same for everybody.
-            server_settings={
-                "application_name": "tailor",
-                "jit": "off",
-                "plan_cache_mode": "force_generic_plan",
-            },
-        )
+        self._places = asyncio.Semaphore(max_size)
 
     async def close(self) -> None:
         """Close the connections. Harmless when repeated."""
-        if self._pool is not None:
-            pool, self._pool = self._pool, None
-            with suppress(*UNAVAILABLE):
-                await asyncio.wait_for(pool.close(), self._timeout_s)
+        self._url = None
+        while self._idle:
+            with suppress(TimeoutError, *UNAVAILABLE):
+                await self._idle.pop().close(timeout=self._timeout_s)
 
     async def read_consumer(
         self,
@@ -236,15 +227,15 @@ class ConsumerReader:
 
         After every (re)connection it is called once with None: anything may have changed meanwhile.
         """
-        while True:
+        while (url := self._url) is not None:
             try:
-                await self._listen_once(callback)
+                await self._listen_once(url, callback)
             except UNAVAILABLE as error:
-                logger.warning("not listening to %s: %s", without_password(self._url), error)
+                logger.warning("not listening to %s: %s", without_password(url), error)
             await asyncio.sleep(RECONNECT_DELAY_S)
 
-    async def _listen_once(self, callback: Callable[[str | None], object]) -> None:
-        connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_S)
+    async def _listen_once(self, url: str, callback: Callable[[str | None], object]) -> None:
+        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
         gone = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _: gone.set())
@@ -255,32 +246,57 @@ class ConsumerReader:
             connection.terminate()
 
     async def _fetch(self, query: str, *arguments: object) -> list[Any]:
-        if self._pool is None:
+        url = self._url
+        if url is None:
             raise DatabaseUnavailable("the reader is not open")
         try:
             # One timer for waiting and reading: asyncpg's own start a task each.
             async with asyncio.timeout(self._timeout_s):
                 try:
-                    return await self._fetch_once(query, *arguments)
+                    return await self._fetch_once(url, query, *arguments)
                 except STALE:
-                    # A pooled connection may have died with the server it led to; twice does no harm.
-                    return await self._fetch_once(query, *arguments)
+                    # A kept connection may have died with the server it led to; twice does no harm.
+                    return await self._fetch_once(url, query, *arguments)
         except TimeoutError as error:
             raise DatabaseUnavailable(
                 f"the database did not answer within {self._timeout_s:g} s; try again"
             ) from error
         except UNAVAILABLE as error:
-            where = without_password(self._url)
+            where = without_password(url)
             raise DatabaseUnavailable(f"the database {where} is unavailable: {error!r}") from error
         except asyncpg.UndefinedTableError as error:
             raise SchemaMissing from error
 
-    async def _fetch_once(self, query: str, *arguments: object) -> list[Any]:
-        async with self._pool.acquire() as connection:
-            rows: list[Any] = await connection.fetch(query, *arguments)
+    async def _fetch_once(self, url: str, query: str, *arguments: object) -> list[Any]:
+        async with self._places:
+            connection = await self._connection(url)
+            try:
+                rows: list[Any] = await connection.fetch(query, *arguments)
+            except BaseException:
+                # Given up in the middle of something, it is of no more use.
+                connection.terminate()
+                raise
+            if self._url is None:
+                connection.terminate()
+            else:
+                self._idle.append(connection)
             return rows
 
-
-async def _leave_as_is(connection: object) -> None:
-    """Takes the place of asyncpg's reset of a returned connection."""
-    del connection
+    async def _connection(self, url: str) -> Any:
+        """The connection that was used last, or a new one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return await asyncpg.connect(
+            url,
+            timeout=CONNECT_TIMEOUT_S,
+            # Planning costs more than reading, and the plan is the same for everybody.
+            server_settings={
+                "application_name": "tailor",
+                "jit": "off",
+                "plan_cache_mode": "force_generic_plan",
+                # Who is no longer waited for must not go on for ever on the other side.
+                "statement_timeout": str(int(1000 * self._timeout_s) + 500),
+            },
+        )

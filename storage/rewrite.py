@@ -82,7 +82,7 @@ class _Index:
     name: str
     definition: str
     is_unique: bool
-    is_primary: bool
+    constraint: str | None
 
 
 class _Copy:
@@ -144,10 +144,11 @@ class _Copy:
                 new=new,
                 definition=sql.SQL(index.definition),
             )
-            if index.is_primary:
-                self._run("ALTER TABLE {next} ADD CONSTRAINT {new} PRIMARY KEY USING INDEX {new}", new=new)
-            elif index.is_unique:
-                self._run("ALTER TABLE {next} ADD CONSTRAINT {new} UNIQUE USING INDEX {new}", new=new)
+            if index.constraint is not None:
+                kind = sql.SQL(index.constraint)
+                self._run(
+                    "ALTER TABLE {next} ADD CONSTRAINT {new} {kind} USING INDEX {new}", new=new, kind=kind
+                )
         self._run("ANALYZE {next}")
 
     def take_over(self) -> None:
@@ -262,8 +263,9 @@ FROM pg_class t WHERE oid = %s::regclass
 
 _INDEXES = """
 SELECT c.relname, regexp_replace(pg_get_indexdef(i.indexrelid), '^.*? USING ', ''), i.indisunique,
-       i.indisprimary
+       CASE k.contype WHEN 'p' THEN 'PRIMARY KEY' WHEN 'u' THEN 'UNIQUE' END
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u')
 WHERE i.indrelid = %s::regclass ORDER BY i.indisprimary DESC, c.relname
 """
 

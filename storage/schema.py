@@ -10,6 +10,7 @@ import psycopg
 from storage.database import Connection, Database
 from storage.errors import InvalidValue, SchemaMissing, SchemaTooNew, SchemaTooOld
 from storage.signing import add_signing_key, signing_keys
+from storage.upkeep import UPKEEP_LOCK
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_SERVER = 150000  # server_version_num of PostgreSQL 15
@@ -89,6 +90,8 @@ def _upgrade(database: Database) -> None:
     with engine.begin() as connection:
         # Two at once: the second waits, then finds nothing left to do.
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+        # A table that is just being written anew would lose what is changed in it now.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPKEEP_LOCK})")
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         config.set_main_option("path_separator", "os")

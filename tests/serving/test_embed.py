@@ -171,3 +171,11 @@ def test_the_pixel_works_on_its_own_pages_only(service, browser):
     asked = {"site_id": "kitchen", "key": service.keys.pans_public, "item_id": "lamp1"}
     assert service.call("GET", "/v1/pixel.gif", headers=headers, params=asked).status_code == 403
     assert service.call("GET", "/v1/pixel.gif", params=asked).status_code == 403
+
+
+def test_a_secret_key_does_not_belong_in_an_address(service):
+    headers = {"Referer": f"{ORIGIN}/"}
+    asked = {"site_id": "kitchen", "key": service.keys.pans, "item_id": "lamp1"}
+    answer = service.call("GET", "/v1/pixel.gif", headers=headers, params=asked)
+    assert answer.status_code == 403
+    assert "revoke" in answer.json()["detail"]

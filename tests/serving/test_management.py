@@ -118,6 +118,27 @@ def test_an_item_is_created_replaced_listed_and_forgotten(service):
     assert service.call("GET", "/v1/items/books/a/b%20c", key=key).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/items?site_id=kitchen&cursor=%00",
+        "/v1/items/kitchen/%00",
+        "/v1/promotions?cursor=a%00",
+        "/v1/promotions/%00",
+        "/v1/promotions/%0A",
+        "/v1/consumers/%00",
+        "/v1/sites?cursor=%00",
+        "/v1/sites/%00",
+        "/v1/subscribers/%0A",
+    ],
+)
+def test_an_address_with_what_no_id_holds_finds_nothing_and_breaks_nothing(service, path):
+    answer = service.call("GET", path, key=service.keys.pans)
+    assert answer.status_code in (200, 400, 403, 404), answer.text
+    if answer.status_code != 200:
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_a_subscriber_reads_its_own_entry_and_sites(service):
     key = service.keys.pages
     [site] = service.call("GET", "/v1/sites", key=key).json()["items"]

@@ -61,6 +61,17 @@ def test_the_table_is_as_it_was_in_another_file(filled: Database, table: str) ->
         assert session.execute(DESCRIBE, {"table": table}).fetchall() == before
 
 
+def test_indexes_of_any_kind_stay(filled: Database) -> None:
+    with filled.session() as session:
+        session.execute("CREATE UNIQUE INDEX once ON activity (event_id) WHERE kind = 'purchase'")
+        session.execute(
+            "CREATE INDEX by_day ON activity ((timezone('UTC', received_at)::date)) INCLUDE (kind)"
+        )
+        before = session.execute(DESCRIBE, {"table": "activity"}).fetchall()
+        rewrite(filled, "activity")
+        assert session.execute(DESCRIBE, {"table": "activity"}).fetchall() == before
+
+
 def test_numbers_go_on_where_they_were(filled: Database) -> None:
     with filled.session() as session:
         session.execute("DELETE FROM quarantine")
