@@ -91,11 +91,11 @@ async def collect(data: ActivityRequest, *, runtime: Runtime, caller: Caller, si
     outcomes = await runtime.store(Delivery(verdicts, network))
     answers = [
         EventAnswer(
-            event_id=_event_id(raw_events[at]) if at < len(raw_events) else outcome.event_id,
-            status=outcome.status,
-            reason=outcome.reason,
+            event_id=_event_id(raw_events[at]) if at < len(raw_events) else _id_of(one.event),
+            status=one.status,
+            reason=one.reason,
         )
-        for at, outcome in enumerate(outcomes)
+        for at, one in enumerate(outcomes)
     ]
     tally = Counter(answer.status for answer in answers)
     for status, n_events in tally.items():
@@ -103,7 +103,7 @@ async def collect(data: ActivityRequest, *, runtime: Runtime, caller: Caller, si
     told = ActivityAnswer(
         stored=tally["stored"], duplicate=tally["duplicate"], quarantined=tally["quarantined"], events=answers
     )
-    kept = [verdict for verdict in verdicts if isinstance(verdict, ActivityEvent)]
+    kept = [one.event for one in outcomes if one.event is not None]
     cookies = cookies_after(kept, caller=caller, signals=signals, cookie=cookie, view=view, now=now)
     return Collected(told, cookies)
 
@@ -214,6 +214,10 @@ def _cookie(
 def _event_id(raw: Any) -> str | None:
     value = raw.get("event_id") if isinstance(raw, Mapping) else None
     return None if value is None else str(value)[:256]
+
+
+def _id_of(event: ActivityEvent | None) -> str | None:
+    return None if event is None else event.event_id
 
 
 def _shown(raw: Mapping[str, Any]) -> str:

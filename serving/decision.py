@@ -23,6 +23,7 @@ from storage.reader import ConsumerRecord
 
 _BLOCK_BYTES = 32 << 20
 _TOKEN_REASONS = 3
+_TOKEN_TITLE_CHARS = 100
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,6 +275,7 @@ def _present(
     propensity = 1.0
     explanation = _explanation(ask, record, at=at, ranking=ranking, model=model)
     reasons = _reasons(ask, explanation.carried, shelf=shelf, model=model)
+    title = fill_in(promotion.title, item) or ""
     claim = DecisionClaim(
         decision_id=ask.decision_id,
         promotion_id=promotion.promotion_id,
@@ -284,6 +286,7 @@ def _present(
         rank=rank,
         propensity=propensity,
         expires_at=signer.expiry(ask.now),
+        title=title[:_TOKEN_TITLE_CHARS],
         reasons=[
             ToldReason(site_id=one.site_id, kind=one.kind, share=round(one.share, 3), item_id=one.item_id)
             for one in reasons[:_TOKEN_REASONS]
@@ -291,7 +294,7 @@ def _present(
     )
     return PresentedPromotion(
         promotion_id=promotion.promotion_id,
-        title=fill_in(promotion.title, item) or "",
+        title=title,
         body=fill_in(promotion.body, item),
         image_url=promotion.image_url,
         landing_url=promotion.landing_url,

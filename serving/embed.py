@@ -11,6 +11,7 @@ from litestar.types import ControllerRouterHandler
 from serving.browser.tag import tag_etag, tag_source
 from serving.collect import collect
 from serving.contact import Signals
+from serving.errors import Forbidden
 from serving.requests import ActivityRequest
 from serving.runtime import Runtime
 
@@ -56,6 +57,8 @@ async def pixel(  # noqa: PLR0917 - the fields of the address
     if referer.netloc:
         sent["origin"] = f"{referer.scheme}://{referer.netloc}"
     caller = runtime.identify(sent)
+    if caller.key_kind == "secret":
+        raise Forbidden("an address is seen by many: send a public key, and revoke the secret one")
     event = {
         "event_id": event_id or secrets.token_hex(16),
         "site_id": site_id,

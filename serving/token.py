@@ -41,6 +41,7 @@ class DecisionClaim(msgspec.Struct, frozen=True, kw_only=True):
     rank: int
     propensity: float
     expires_at: datetime
+    title: str = ""
     reasons: list[ToldReason] = []
 
 

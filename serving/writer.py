@@ -33,10 +33,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one event."""
+    """What became of one event: with no more purposes than its consumer agreed to last, where it is kept."""
 
     status: Literal["stored", "duplicate", "quarantined"]
-    event_id: str | None = None
+    event: ActivityEvent | None = None
     reason: str | None = None
 
 
@@ -144,7 +144,7 @@ def _store(connection: Connection, deliveries: Sequence[Delivery]) -> list[Writt
     return [
         Written("quarantined", reason=one.reason)
         if isinstance(one, Rejection)
-        else Written(next(outcomes), event_id=one.event_id)
+        else Written(next(outcomes), event=one)
         for one in judged
     ]
 

@@ -142,7 +142,8 @@ SELECT site_id, name, kind, at, title FROM (
 """  # noqa: S608 - a constant
 
 _SHOWN = f"""
-SELECT s.name, coalesce(p.title, a.promotion_id), coalesce(a.occurred_at, a.received_at),
+SELECT s.name, coalesce(nullif(a.decision ->> 'title', ''), p.title, a.promotion_id),
+       coalesce(a.occurred_at, a.received_at),
        coalesce(a.decision ->> 'strategy', ''),
        coalesce((
            SELECT jsonb_agg(r || jsonb_build_object('name', of.name, 'title', t.title) ORDER BY place)

@@ -57,71 +57,98 @@ def rows_of(database_rows):
     return count
 
 
-#: What was said, what is sent of it, and what it allows: events stored, strategy on the same site.
+#: What was said, what a call sends of it, and what that allows on the site itself and across sites.
 STATES = {
-    "no signal": ({"consent": None}, 0, "popularity"),
-    "refused": ({"consent": []}, 0, "popularity"),
-    "malformed": ({"consent": ["everything"]}, 0, "popularity"),
-    "GPC": ({"consent": BOTH, "gpc": True}, 2, "tailored"),
-    "GPC, cross-site only": ({"consent": ["cross_site"], "gpc": True}, 0, "popularity"),
-    "granted same-site": ({"consent": ["same_site"]}, 2, "tailored"),
-    "granted all": ({"consent": BOTH}, 2, "tailored"),
+    "no signal": ({"consent": None}, False, False),
+    "refused": ({"consent": []}, False, False),
+    "malformed": ({"consent": ["everything"]}, False, False),
+    "withdrawn": ({"consent": BOTH}, False, True),
+    "GPC": ({"consent": BOTH, "gpc": True}, True, False),
+    "GPC, cross-site only": ({"consent": ["cross_site"], "gpc": True}, False, False),
+    "granted same-site": ({"consent": ["same_site"]}, True, False),
+    "granted all": ({"consent": BOTH}, True, True),
+}
+
+#: Every call that a public key opens, with a body for it.
+CALLS = {
+    "POST /v1/activity": {},
+    "POST /v1/decisions": {},
+    "POST /promotion": {},
+    "GET /v1/pixel.gif": {"item_id": "lamp3", "kind": "page_view"},
+    "POST /v1/consent": {},
+    "POST /v1/links": {"to_site": "books"},
+    "POST /v1/identities": {"link": "no link"},
+    "POST /v1/me/links": {},
+    "GET /v1/tag.js": {},
 }
 
 
-@pytest.fixture
-def kitchen_look(browser):
-    return lambda *items, **more: browser.look(*items, site="kitchen", **more)
+def test_every_call_that_a_browser_may_make_is_looked_at_for_every_word(service):
+    paths = service.call("GET", "/v1/openapi.json").json()["paths"]
+    described = {
+        f"{method.upper()} /v1{path}"
+        for path, methods in paths.items()
+        for method, call in methods.items()
+        if {"decide", "collect", "consent", "browser"} & set(call.get("tags", []))
+    }
+    assert described == set(CALLS) - {"POST /promotion"}
 
 
 @pytest.mark.parametrize("said", STATES)
-def test_what_is_stored_and_shown_on_the_same_site(browser, rows_of, said):
-    sent, stored, strategy = STATES[said]
-    answer = browser.look("lamp1", "lamp2", site="kitchen", **sent)
-    assert answer.status_code == 200
-    assert answer.json()["stored"] == stored
-    # The events, and the visitor's name once.
-    assert rows_of(browser.visitor) == (stored + 1 if stored else 0) + (2 if said == "malformed" else 0)
-    decision = browser.post(
-        "/v1/decisions",
-        {"identifier": browser.visitor, "consent": sent["consent"]},
-        site="kitchen",
-        gpc=sent.get("gpc", False),
-    )
-    assert decision.status_code == 200
-    assert decision.json()["strategy"] == strategy
-    assert decision.json()["promotion"] is not None
-    assert decision.json()["consumer_id"] is None
-    for one in (answer, decision):
-        assert "set-cookie" not in one.headers
+@pytest.mark.parametrize("call", CALLS)
+def test_what_is_written_set_and_shown_for_each_word(service, browser, rows_of, call, said):
+    """Rows, cookies and the strategy: each call, for each thing that a person can have said."""
+    sent, on_site, across = STATES[said]
+    gpc, visitor = sent.get("gpc", False), browser.visitor
+    method, path = call.split()
+    if said == "withdrawn":
+        for purposes in (BOTH, []):
+            browser.post("/v1/consent", {"identifier": visitor, "purposes": purposes}, site="kitchen")
+    elif path in ("/v1/decisions", "/promotion"):
+        browser.look("lamp1", "lamp2", site="kitchen", **sent)
+    before = rows_of(visitor)
+    stated = {} if sent["consent"] is None else {"consent": sent["consent"]}
+    named = {"identifier": visitor, **stated, **CALLS[call]}
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    if path == "/v1/activity":
+        answer = browser.look("lamp1", "lamp2", site="kitchen", **sent, **elsewhere)
+    elif path == "/v1/consent":
+        purposes = [] if said == "withdrawn" else sent["consent"] or []
+        body = {"identifier": visitor, "purposes": purposes}
+        answer = browser.post(path, body, site="kitchen", gpc=gpc, **elsewhere)
+    elif method == "POST":
+        answer = browser.post(path, named, site="kitchen", gpc=gpc, **elsewhere)
+    else:
+        query = {"site_id": "kitchen", "key": service.keys.pans_public, **named}
+        if "consent" in query:
+            query["consent"] = " ".join(query["consent"])
+        headers = {"Referer": "https://kitchen.example/", **elsewhere, **({"Sec-GPC": "1"} if gpc else {})}
+        answer = service.call("GET", path, params=query, headers=headers)
+    written = rows_of(visitor) - before
 
-
-@pytest.mark.parametrize("said", [*STATES, "withdrawn"])
-@pytest.mark.parametrize("path", ["/v1/links", "/v1/identities", "/v1/me/links", "/v1/consent"])
-def test_what_every_other_call_does(browser, rows_of, database_rows, said, path):
-    withdrawn = said == "withdrawn"
-    sent, _, _ = ({"consent": None}, 0, "") if withdrawn else STATES[said]
-    across = sent["consent"] == BOTH and not sent.get("gpc")
-    bodies = {
-        "/v1/links": {"to_site": "kitchen"},
-        "/v1/identities": {"link": "no link"},
-        "/v1/me/links": {},
-        "/v1/consent": {"purposes": [] if withdrawn else sent["consent"] or []},
+    stores, word = on_site or (across and said != "withdrawn"), said == "malformed"
+    expected_rows = {
+        # The events, and the visitor's name; of a malformed word what came goes into quarantine.
+        "/v1/activity": 3 if stores else 2 if word else 0,
+        "/v1/pixel.gif": 2 if stores else 1 if word else 0,
+        # A word is kept by this call only; withdrawn twice is withdrawn.
+        "/v1/consent": 0 if word or said == "withdrawn" else 1,
     }
-    body = {"identifier": browser.visitor, **bodies[path]}
-    if path != "/v1/consent" and sent["consent"] is not None:
-        body["consent"] = sent["consent"]
-    answer = browser.post(path, body, gpc=sent.get("gpc", False))
-    expected = {
-        "/v1/links": 200 if across else 403,
+    assert written == expected_rows.get(path, 0), answer.text
+    refused = 200 if across else 403
+    expected_status = {
+        "/v1/consent": 400 if word else 200,
+        "/v1/links": refused,
         "/v1/identities": 400 if across else 403,
-        "/v1/me/links": 200,
-        "/v1/consent": 400 if said == "malformed" else 200,
     }
-    assert answer.status_code == expected[path], answer.text
-    assert "set-cookie" not in answer.headers
-    # Only a word of consent is kept, and by that call only.
-    assert rows_of(browser.visitor) == (1 if path == "/v1/consent" and answer.status_code == 200 else 0)
+    assert answer.status_code == expected_status.get(path, 200), answer.text
+    if path in ("/v1/decisions", "/promotion"):
+        decision = answer.json()
+        assert decision["strategy"] == ("tailored" if on_site else "popularity")
+        assert decision["promotion"] is not None
+        assert decision["consumer_id"] is None
+    sets = across and stores and path in ("/v1/activity", "/v1/pixel.gif")
+    assert ("tailor_network" in answer.headers.get("set-cookie", "")) == sets
 
 
 @pytest.mark.parametrize("path", ["/v1/decisions", "/v1/activity"])

@@ -189,5 +189,5 @@ def test_the_catalogue_is_read_as_of_one_moment_and_has_only_the_keys_that_count
     assert isolation == ("repeatable read",)
     assert [key.key_hash for key in rows.members.keys] != [kept.key_hash]
     assert len(rows.members.keys) == 1
-    assert rows.subscribers[0].sites == ("books",)
+    assert rows.members.subscribers[0].sites == ("books",)
     assert second.startswith("tp_secret_")
