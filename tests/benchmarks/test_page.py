@@ -70,6 +70,14 @@ def test_each_ratio_stands_beside_its_aim():
     assert page.count("2 cores (A Processor), 8.0 GiB, Linux x86_64; Python 3.12.1, numpy 2.4.0.") == 1
 
 
+def test_figures_of_a_busy_machine_say_so():
+    busy = {**SWAP, "machine": {**MACHINE, "load": 9.5}}
+    assert "**Provisional**: others kept the machine busy (load 9.5 on 2 cores)." in renew(
+        PAGE, {"swap": busy}
+    )
+    assert "Provisional" not in renew(PAGE, {"swap": {**SWAP, "machine": {**MACHINE, "load": 3.0}}})
+
+
 def test_renewing_again_changes_nothing():
     once = renew(PAGE, {"swap": SWAP, "batch": SLOW})
     assert renew(once, {"swap": SWAP, "batch": SLOW}) == once
