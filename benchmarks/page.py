@@ -18,6 +18,8 @@ from benchmarks.aims import AIMS, draw_aims
 _ROOT = Path(__file__).resolve().parents[1]
 _PART = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ALL = "all"
+# A benchmark and its load keep two cores busy, which the next one still sees.
+_BUSY = 2
 _UNITS = {"us": "µs", "ms": "ms", "s": "s", "mb": "MB"}
 
 Figures = Mapping[str, Any]
@@ -82,7 +84,17 @@ def _one(name: str, figures: Figures) -> Iterator[str]:
     ratios = "; ".join(f"`{ratio}` {_number(value)}" for ratio, value in figures["ratios"].items())
     options = ", ".join(f"{option} {_plain(value)}" for option, value in figures.get("options", {}).items())
     asked = f" ({options})" if options else ""
-    yield f"{ratios}. `python -m benchmarks.{name}`{asked}, {figures['machine'].get('day', 'day unknown')}."
+    machine = figures["machine"]
+    when = f"{machine.get('day', 'day unknown')}.{_disturbed(machine)}"
+    yield f"{ratios}. `python -m benchmarks.{name}`{asked}, {when}"
+
+
+def _disturbed(machine: Mapping[str, Any]) -> str:
+    """What is to be said of a machine that had more to do than the benchmark before that."""
+    load = machine.get("load", 0.0)
+    if load <= _BUSY * machine["cores"]:
+        return ""
+    return f" **Provisional**: others kept the machine busy (load {load:g} on {machine['cores']} cores)."
 
 
 def _measured(figures: Mapping[str, Figures]) -> list[tuple[str, str, float]]:

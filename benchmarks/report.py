@@ -51,6 +51,7 @@ def run(
     options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the ratios and rows there")
     given = parser.parse_args(arguments)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     try:
         figures = measure(given)
     except NotMeasured as reason:
@@ -62,7 +63,7 @@ def run(
         sys.stdout.write(line + "\n")
     if given.json is not None:
         told = {name: value for name, value in vars(given).items() if isinstance(value, int | float | str)}
-        written = {**figures, "options": told, "machine": machine()}
+        written = {**figures, "options": told, "machine": {**machine(), "load": round(load, 1)}}
         given.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     return figures
 

@@ -6,7 +6,7 @@ of the first site's. So activity on the first site decides on the second.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from features.weights import InteractionWeights
 from models.als import Als, FittedAls
 from models.factors import principal_axes
 from storage.reader import ConsumerRecord
-from storage.recent import Events
+from storage.recent import Event, Events
 from training.benchmark import read_activity_of
 from training.benchmark_folder import open_folder
 
@@ -70,7 +70,7 @@ class Trained:
         factors = principal_axes(np.concatenate([trained, copied]))
         return FittedAls(ItemIds({**first, **shops}), self.model.weights, factors, self.model.made_with)
 
-    def _events(self, random: np.random.Generator, n_events: int) -> Iterator[tuple[str, str, str, datetime]]:
+    def _events(self, random: np.random.Generator, n_events: int) -> Iterator[Event]:
         items: list[int] = []
         while len(items) < n_events:
             items += self.consumers[int(random.integers(len(self.consumers)))].tolist()
