@@ -68,12 +68,14 @@ keys = typer.Typer(help="Keys of subscribers: secret for servers, public for bro
 quarantined = typer.Typer(help="Rows and events that were not stored, and why.", no_args_is_help=True)
 consumers = typer.Typer(help="What is stored about one consumer.", no_args_is_help=True)
 merges = typer.Typer(help="Who turned out to be whom, and how to part them again.", no_args_is_help=True)
+retention = typer.Typer(help="How long activity is kept.", no_args_is_help=True)
 app.add_typer(imports, name="import")
 app.add_typer(sources, name="source")
 app.add_typer(subscribers, name="subscriber")
 app.add_typer(keys, name="key")
 app.add_typer(quarantined, name="quarantine")
 app.add_typer(consumers, name="consumer")
+app.add_typer(retention, name="retention")
 app.add_typer(merges, name="merge")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -462,18 +464,56 @@ def export_consumer(consumer_id: Annotated[str, typer.Argument(help="Whose data.
         _show(export(connection, consumer_id), as_json=True)
 
 
-@consumers.command("erase", epilog="Example: tailor consumer erase 2261 --yes")
-def erase_consumer(
-    consumer_id: Annotated[str, typer.Argument(help="Whose data.")],
+@app.command(epilog="Example: tailor erase 2261 --yes")
+def erase(
+    consumer: Annotated[str | None, typer.Argument(help="Whose data, by consumer id.")] = None,
+    identifier: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            help="Whose data, by another name: login HASH, or site:books VISITOR.",
+            metavar="NAMESPACE IDENTIFIER",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Delete everything stored about a consumer; serving forgets at once."""
-    from storage.consumers import erase
+    """Delete every trace of a consumer, from the tables and from the files; serving forgets at once."""
+    from storage.consumers import erase as erase_consumer
 
+    if (consumer is None) == (identifier is None):
+        raise typer.BadParameter("give a consumer id, or --identifier NAMESPACE IDENTIFIER")
+    whom = identifier or consumer or ""
     if not yes:
-        typer.confirm(f"Delete everything about consumer {consumer_id!r}? This cannot be undone.", abort=True)
-    with _database() as database, database.connection() as connection:
-        _show(erase(connection, consumer_id), as_json=False)
+        typer.confirm(f"Delete everything about consumer {whom!r}? This cannot be undone.", abort=True)
+    settings = read_settings()
+    with _database(settings) as database:
+        with database.connection() as connection:
+            erasure = erase_consumer(connection, whom, asked_by="tailor erase")
+        cleaned = erasure.erasure_id is not None and _finish_erasures(database, settings)
+    _show({**_erased(asdict(erasure)), "cleaned": cleaned}, as_json=as_json)
+
+
+@app.command(epilog="Example: tailor erasures --json")
+def erasures(
+    finish: Annotated[
+        bool,
+        typer.Option(
+            "--finish", help="First clean the files after those that are not over, as the service does."
+        ),
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List that somebody was erased, when and how much, and since when no file holds it; never who."""
+    from storage.erasures import list_erasures
+
+    settings = read_settings()
+    with _database(settings) as database:
+        if finish:
+            _finish_erasures(database, settings)
+        with database.connection() as connection:
+            found = [_erased(asdict(one)) for one in list_erasures(connection, limit=limit)]
+    _show(found, as_json=as_json, empty="nobody was erased")
 
 
 @app.command(epilog="Example: tailor backup tailor-2026-01-31.backup")
@@ -735,9 +775,14 @@ def demo(
     once: Annotated[
         bool, typer.Option("--once", help="Stop after the story; the last line on stdout is JSON.")
     ] = False,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")] = 3000,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=1, max=65535, help="Port to serve on; the shops take the two after it, or free ones if taken."
+        ),
+    ] = 3000,
 ) -> None:
-    """Load a year of real purchases, train, compare, serve, and show a promotion being tailored."""
+    """Load real purchases, train, compare, serve, show a promotion being tailored, and open two shops."""
     from examples.complete_journey.demo import run
 
     settings = read_settings()
@@ -808,6 +853,55 @@ def _import(how: Callable[..., Any], files: Sequence[Path], *, as_json: bool, **
             **names,
         )
     _show({"read": report.read, **asdict(report)}, as_json=as_json)
+
+
+@retention.command("sweep", epilog="Example: tailor retention sweep --dry-run")
+def sweep_retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete activity older than TAILOR_RETENTION_MONTHS, and names with nothing left under them."""
+    from storage.retention import sweep
+
+    settings = read_settings()
+    with _database(settings) as database, _progress() as bar:
+        done = sweep(database, months=settings.retention_months, dry_run=dry_run, progress=bar)
+    _show(done, as_json=as_json)
+
+
+@retention.command("list", epilog="Example: tailor retention list --json")
+def list_retention(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the sweeps, newest first: when, and how many rows of each table went."""
+    from storage.retention import list_sweeps
+
+    with _database() as database, database.connection() as connection:
+        found = list_sweeps(connection, limit=limit)
+    _show(found, as_json=as_json, empty="nothing was swept yet")
+
+
+def _finish_erasures(database: Database, settings: Settings) -> bool:
+    """Clean the files now if that can be; otherwise the service does, or a later command."""
+    from features.forgetting import finish_erasures
+
+    try:
+        with _progress() as bar:
+            done = finish_erasures(database, settings, progress=bar)
+    except StorageError as error:
+        stderr.print(f"the files are cleaned later, for {error}", highlight=False, soft_wrap=True)
+        return False
+    for path in done.waiting_for:
+        stderr.print(f"in use, so the files are cleaned later: {path}", highlight=False, soft_wrap=True)
+    for what in done.not_ours:
+        stderr.print(f"yours to remove: {what}", highlight=False, soft_wrap=True)
+    return not done.waiting_for
+
+
+def _erased(erasure: dict[str, Any]) -> dict[str, Any]:
+    """A record of an erasure, which does not tell who it was."""
+    return {name: value for name, value in erasure.items() if name != "consumer_id"}
 
 
 def _show(

@@ -59,7 +59,7 @@ _N_SITES = 6
 _TOP = 10
 _WEIGHTS = InteractionWeights()
 
-_MEMBERS = Members(
+MEMBERS = Members(
     sites={f"shop-{n}": Site(f"shop-{n}", f"Shop {n}", "shops") for n in range(_N_SITES)},
     subscribers={},
     keys={},
@@ -67,7 +67,7 @@ _MEMBERS = Members(
     unusable={},
     read_at=NOW,
 )
-_DISCLOSURE = Disclosure(Caller("shops", "secret"), _MEMBERS, 5)
+_DISCLOSURE = Disclosure(Caller("shops", "secret"), MEMBERS, 5)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -269,7 +269,7 @@ def _make_catalogue(n_promotions: int) -> Catalogue:
         for number in range(n_promotions)
     )
     return Catalogue(
-        members=_MEMBERS,
+        members=MEMBERS,
         promotions=promotions,
         rows_of={SITE: np.arange(n_promotions)},
         coverage=Coverage(

@@ -1,7 +1,8 @@
-"""Import beside COPY: `python -m benchmarks.ingest [--rows N] [--json FILE]`.
+"""Events in, by file and over HTTP: `python -m benchmarks.ingest [--rows N] [--sent N] [--json FILE]`.
 
 Takes N events in by `storage.imports.import_activity`, and the same rows by a bare COPY into a table of the
 same columns, keys and indexes on the same server. `import_vs_copy` is COPY's time divided by the import's.
+Then sends events to the real service, in batches and one by one: `benchmarks.ingest_http` tells beside what.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from benchmarks.ingest_http import measure_http
 from benchmarks.report import Figures, at_least_one, run
 from storage.activity import EVENT_COLUMNS
 from storage.database import Connection, Database
@@ -39,10 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments,
         about=__doc__,
         options=_add_options,
-        measure=lambda options: measure(options.rows, repeats=options.repeats),
+        measure=_measure_all,
         table=_table,
     )
     return 0
+
+
+def _measure_all(options: argparse.Namespace) -> Figures:
+    over_http = measure_http(
+        make_events(options.sent, random_state=7), n_single=options.single, rounds=options.rounds
+    )
+    from_files = measure(options.rows, repeats=options.repeats)
+    return {
+        "ratios": {**from_files["ratios"], **over_http["ratios"]},
+        "rows": [*from_files["rows"], *over_http["rows"]],
+    }
 
 
 def measure(n_rows: int, *, repeats: int = 3, random_state: int = 42) -> Figures:
@@ -62,7 +75,7 @@ def measure(n_rows: int, *, repeats: int = 3, random_state: int = 42) -> Figures
                     seconds[way].append(time.perf_counter() - began)
     medians = {way: statistics.median(times) for way, times in seconds.items()}
     rows = [
-        {"what": way, "seconds": median, "rows_per_s": n_rows / median, "rows": n_rows, "runs": seconds[way]}
+        {"what": way, "per_second": n_rows / median, "seconds": median, "rows": n_rows, "runs": seconds[way]}
         for way, median in medians.items()
     ]
     return {"ratios": _ratios(medians), "rows": rows}
@@ -165,11 +178,18 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repeats", type=at_least_one, default=3, metavar="N", help="runs of each; medians count"
     )
+    parser.add_argument(
+        "--sent", type=at_least_one, default=20_000, metavar="N", help="events a round over HTTP, in batches"
+    )
+    parser.add_argument(
+        "--single", type=at_least_one, default=5_000, metavar="N", help="and of these one by one"
+    )
+    parser.add_argument("--rounds", type=at_least_one, default=5, metavar="N", help="over HTTP; default: 5")
 
 
 def _table(figures: Figures) -> Iterator[str]:
     for row in figures["rows"]:
-        yield f"{row['what']:<22} {row['seconds']:8.2f} s {row['rows_per_s']:12,.0f} rows/s"
+        yield f"{row['what']:<32} {row['per_second']:12,.0f} a second"
 
 
 if __name__ == "__main__":

@@ -6,12 +6,16 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 Figures = dict[str, Any]
+
+_TOLD = ("numpy", "scipy", "implicit", "faiss-cpu", "bentoml", "litestar", "psycopg", "asyncpg", "duckdb")
 
 
 class NotMeasured(RuntimeError):
@@ -57,7 +61,8 @@ def run(
     for line in _ratios(figures["ratios"], digits=digits):
         sys.stdout.write(line + "\n")
     if given.json is not None:
-        written = {**figures, "machine": machine()}
+        told = {name: value for name, value in vars(given).items() if isinstance(value, int | float | str)}
+        written = {**figures, "options": told, "machine": machine()}
         given.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     return figures
 
@@ -70,14 +75,24 @@ def at_least_one(text: str) -> int:
     return number
 
 
-def machine() -> dict[str, str | int | float | None]:
-    """Where it was measured, without its name."""
+def machine() -> dict[str, Any]:
+    """Where, when and with what it was measured, without the machine's name."""
     return {
         "cores": os.cpu_count(),
+        "processor": _processor(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        "versions": {name: version(name) for name in _TOLD},
+        "day": datetime.now(UTC).date().isoformat(),
     }
+
+
+def _processor() -> str:
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown processor")
 
 
 def _ratios(ratios: Mapping[str, float], *, digits: int) -> Iterable[str]:

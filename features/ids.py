@@ -83,6 +83,12 @@ class ItemIds:
             return slice(0, 0)
         return slice(self._starts[site], self._starts[site + 1])
 
+    def of_site(self, site_id: str) -> tuple[str, ...]:
+        """Item ids of one site, ascending; none of a site that is not known."""
+        site = bisect_left(self.site_ids, site_id)
+        known = site < len(self.site_ids) and self.site_ids[site] == site_id
+        return self._items[site] if known else ()
+
     def site_index(self) -> NDArray[np.int32]:
         """Position in `site_ids` of every column's site, int32[n_items]."""
         lengths = [end - start for start, end in pairwise(self._starts)]

@@ -1,5 +1,7 @@
 """Which snapshots stay on disk: those in use and the newest. They are personal data, so the rest is deleted.
 
+When somebody was erased, all that were taken before go.
+
 Who reads or writes a snapshot holds a lock in its folder, which the kernel releases when the holder dies,
 however it dies.
 """
@@ -8,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from features.errors import SnapshotRefused
@@ -56,10 +59,32 @@ def prune_snapshots(directory: Path, *, newest: int = 1) -> list[Path]:
     if newest < 1:
         raise ValueError(f"newest={newest}; give 1 or more")
     gone = sorted(directory.glob("2*"), reverse=True)[newest:]
+    return [path for path in (*gone, *_unfinished(directory)) if _delete(path)]
+
+
+def delete_snapshots(directory: Path, *, until: datetime) -> list[Path]:
+    """Delete all snapshots that show `until` or an earlier moment; return what has to wait.
+
+    That is what others read, and what others are writing just now: nobody knows which moment it will show.
+
+    Parameters
+    ----------
+    until : datetime
+        An aware time.
+    """
+    # Names tell whole seconds: the same second goes, too.
+    last = f"{until.astimezone(UTC):%Y%m%dT%H%M%SZ}~"
+    for path in (*directory.glob("2*"), *_unfinished(directory)):
+        if path.name <= last:
+            _delete(path)
+    return sorted(path for path in directory.glob("[2.]*") if path.name <= last)
+
+
+def _unfinished(directory: Path) -> list[Path]:
+    """What crashes left behind."""
     # A minute: between making a folder and taking its lock.
     long_ago = time.time() - _YOUNG_S
-    gone += [path for path in directory.glob(f"{UNFINISHED}*") if path.stat().st_mtime < long_ago]
-    return [path for path in gone if _delete(path)]
+    return [path for path in directory.glob(f"{UNFINISHED}*") if path.stat().st_mtime < long_ago]
 
 
 def _delete(path: Path) -> bool:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from models.blend import BlendReading
 from models.factors import FactorsReading
 from models.recommender import Reading
+from models.unseen import UnseenReading
 
 
 def score_block(readings: Sequence[Reading], within: slice) -> NDArray[np.float32]:
@@ -26,5 +27,9 @@ def score_block(readings: Sequence[Reading], within: slice) -> NDArray[np.float3
                     scores = score_block([one for one in members if one is not None], within)
                     total[known] += np.float32(share) * scores
             return total
+        case UnseenReading(model=model):
+            layout = model.layout(within)
+            inner = [cast(UnseenReading, one).reading for one in readings]
+            return np.stack([layout.spread(scores) for scores in score_block(inner, layout.known)])
         case _:
             return np.stack([one.score(within) for one in readings])

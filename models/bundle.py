@@ -5,6 +5,8 @@
     model.safetensors          the model's arrays
     popularity.safetensors     the fallback's arrays
     reach.safetensors          consumers by item and by site; bundles from before there was any have none
+    text.json                  perhaps: the words that the items' texts are read by
+    text.safetensors           with it: what the items say
 
 The bundle's digest is the sha256 of manifest.json, and so of everything.
 """
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from features.errors import FeaturesError
 from features.ids import ItemIds
 from features.weights import InteractionWeights
+from models.alike import ItemText
 from models.blend import MEMBER_KINDS, FittedBlend
 from models.errors import BundleRefused, InvalidModel
 from models.folder import (
@@ -48,6 +51,7 @@ MODEL_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
 _MANIFEST = "manifest.json"
 _FILES = ("items.json", "model.safetensors", "popularity.safetensors")
 _REACH = "reach.safetensors"
+_TEXT_FILES = ("text.json", "text.safetensors")
 _FIELDS = {
     "format_version": int,
     "model_kind": str,
@@ -73,6 +77,8 @@ class Bundle:
         The model, and the popularity over the same items that stands in for consumers without a history.
     pooling : Pooling
         How its item scores become promotion scores.
+    text : ItemText or None
+        What the items say, so that new ones get a score; None where nothing is known of it.
     manifest : mapping
         Everything that was written down: parameters, data, metrics, code revision...
     digest : str
@@ -87,6 +93,7 @@ class Bundle:
     manifest: Mapping[str, Any]
     digest: str
     reach: Reach | None = None
+    text: ItemText | None = None
 
     @property
     def items(self) -> ItemIds:
@@ -109,6 +116,7 @@ def write_bundle(
     popularity: FittedPopularity,
     pooling: Pooling,
     reach: Reach | None = None,
+    text: ItemText | None = None,
     metrics: Mapping[str, float] | None = None,
     data: Mapping[str, Any] | None = None,
     code_revision: str = "unknown",
@@ -120,6 +128,8 @@ def write_bundle(
     ----------
     directory : Path
         Must not exist yet, or be empty.
+    text : ItemText, optional
+        What the model's items say.
     data : mapping, optional
         The data window: whatever plain JSON values tell what it learned from (digest, as_of, counts...).
     """
@@ -127,6 +137,8 @@ def write_bundle(
         raise InvalidModel(f"unknown model kind {model.kind!r}; known: {', '.join(MODEL_KINDS)}")
     if popularity.items != model.items:
         raise InvalidModel(f"the popularity is over {popularity.items!r}, the model over {model.items!r}")
+    if text is not None and text.items != model.items:
+        raise InvalidModel(f"the text is of {text.items!r}, the model over {model.items!r}")
     contents = {
         "items.json": to_json(model.items.to_json()),
         "model.safetensors": to_safetensors(model.arrays()),
@@ -134,6 +146,9 @@ def write_bundle(
     }
     if reach is not None:
         contents[_REACH] = to_safetensors(reach.arrays())
+    if text is not None:
+        contents["text.json"] = to_json(text.parameters())
+        contents["text.safetensors"] = to_safetensors(text.arrays())
     manifest = to_json(
         {
             "format_version": FORMAT_VERSION,
@@ -184,9 +199,22 @@ def read_bundle(directory: Path, *, expected_digest: str | None = None) -> Bundl
             reach = Reach.from_arrays(items, arrays=told)
             _refuse_surprising(told, reach.arrays(), _REACH)
         pooling = Pooling.from_json(manifest["pooling"])
+        text = _read_text(contents, items)
     except (FeaturesError, InvalidModel, TypeError, ArithmeticError) as error:
         raise BundleRefused(f"{directory}: {error}") from error
-    return Bundle(model, popularity, pooling, manifest, digest, reach)
+    return Bundle(model, popularity, pooling, manifest, digest, reach, text)
+
+
+def _read_text(contents: Mapping[str, bytes], items: ItemIds) -> ItemText | None:
+    if "text.json" not in contents:
+        return None
+    parameters = from_json(contents["text.json"], "text.json")
+    if not isinstance(parameters, dict):
+        raise BundleRefused(f"text.json is a {type(parameters).__name__}; expected an object")
+    told = from_safetensors(contents["text.safetensors"], "text.safetensors")
+    text = ItemText.from_arrays(items, arrays=told, parameters=parameters)
+    _refuse_surprising(told, text.arrays(), "text.safetensors")
+    return text
 
 
 def _read_manifest(content: bytes) -> dict[str, Any]:
@@ -210,8 +238,9 @@ def _read_manifest(content: bytes) -> dict[str, Any]:
 
 
 def _read_contents(directory: Path, files: Mapping[str, Any]) -> dict[str, bytes]:
-    if set(files) - {_REACH} != set(_FILES):
-        raise BundleRefused(f"{_MANIFEST} lists the files {sorted(files)}; expected {sorted(_FILES)}")
+    needed = {*_FILES, *(_TEXT_FILES if set(_TEXT_FILES) & set(files) else ())}
+    if set(files) - {_REACH} != needed:
+        raise BundleRefused(f"{_MANIFEST} lists the files {sorted(files)}; expected {sorted(needed)}")
     if surprising := sorted({entry.name for entry in directory.iterdir()} - {*files, _MANIFEST}):
         raise BundleRefused(f"{directory} holds {', '.join(surprising)}, which no bundle has; remove it")
     contents = {}

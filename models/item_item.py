@@ -23,7 +23,6 @@ from scipy.sparse import _sparsetools as sparsetools
 from features.history import HistoryVector
 from features.ids import ItemIds
 from features.weights import KINDS, InteractionWeights
-from models.errors import InvalidModel
 from models.parameters import read_parameters
 from models.recommender import (
     ALL_ITEMS,
@@ -31,6 +30,7 @@ from models.recommender import (
     Searches,
     in_its_places,
     require_array,
+    require_rows,
     usable_history,
 )
 
@@ -120,15 +120,7 @@ class FittedItemItem:
         made_with = read_parameters(cls.made_by, parameters)
         n_items = len(items)
         own = require_array(arrays, "own", shape=(len(KINDS), n_items))
-        values = require_array(arrays, "values", shape=(None,))
-        columns = require_array(arrays, "columns", shape=(len(values),), dtype=np.int32)
-        row_ends = require_array(arrays, "row_ends", shape=(n_items,), dtype=np.int64)
-        indptr = np.concatenate([[0], row_ends])
-        if (np.diff(indptr) < 0).any() or indptr[-1] != len(values):
-            raise InvalidModel(f"array 'row_ends' does not divide {len(values)} values into {n_items} rows")
-        if len(columns) and not (columns.min() >= 0 and columns.max() < n_items):
-            raise InvalidModel(f"array 'columns' names columns beyond the {n_items} items")
-        matrix = sparse.csr_matrix((values, columns, indptr), shape=(n_items, n_items))
+        matrix = require_rows(arrays, shape=(n_items, n_items))
         model = cls(items, weights, matrix, own, made_with)
         # Looked at before anybody is served.
         _ = model.speaks_of_itself

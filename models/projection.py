@@ -19,6 +19,7 @@ from models.errors import InvalidModel
 from models.pooling import Pooling, TopSums
 from models.recommender import FittedRecommender, Reading, Searches
 from models.shortlist import shortlist_length
+from models.unseen import FittedWithUnseen, UnseenReading
 
 EVERY_PROMOTION = slice(None)
 
@@ -100,6 +101,7 @@ class OwnActivity(msgspec.Struct, frozen=True, eq=False):
 
 
 OWN_ACTIVITY = "own activity"
+TEXT = "text"
 
 
 class Signal(msgspec.Struct, frozen=True, eq=False):
@@ -108,7 +110,8 @@ class Signal(msgspec.Struct, frozen=True, eq=False):
     Attributes
     ----------
     name : str
-        Kind of the model, `own activity` with what is covered, or `popularity`.
+        Kind of the model, `own activity` with what is covered, `popularity`, or `text`: what the model says
+        of known items that are like a new one.
     weights : InteractionWeights
         How the kinds of activity count in it.
     given : float32[n]
@@ -364,6 +367,16 @@ def members_explained(
     item_weight: NDArray[np.float32],
 ) -> list[Signal]:
     """What each model of a blend gave by entry of the history, or the one model there is."""
+    if isinstance(model, FittedWithUnseen) and isinstance(reading, UnseenReading):
+        known, stand_in = model.split(item_index, item_weight)
+        named = [(TEXT, stand_in)] if len(stand_in[0]) else []
+        if len(known[0]) or not named:
+            named.insert(0, ("", known))
+        return [
+            Signal(name or one.name, one.weights, reading.spread(one.given), one.base)
+            for name, part in named
+            for one in members_explained(model.model, reading.reading, *part)
+        ]
     if isinstance(model, FittedBlend) and isinstance(reading, BlendReading):
         parts = reading.explain_members(item_index, item_weight)
         return [

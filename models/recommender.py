@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from features.history import HistoryVector
 from features.ids import ItemIds
@@ -206,3 +207,17 @@ def require_array(
     if not np.isfinite(array).all():
         raise InvalidModel(f"array {name!r} holds values that are not finite")
     return array
+
+
+def require_rows(arrays: Mapping[str, NDArray[Any]], *, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """A sparse matrix kept as `row_ends`, `columns` and `values`, checked."""
+    n_rows, n_columns = shape
+    values = require_array(arrays, "values", shape=(None,))
+    columns = require_array(arrays, "columns", shape=(len(values),), dtype=np.int32)
+    row_ends = require_array(arrays, "row_ends", shape=(n_rows,), dtype=np.int64)
+    indptr = np.concatenate([[0], row_ends])
+    if (np.diff(indptr) < 0).any() or indptr[-1] != len(values):
+        raise InvalidModel(f"array 'row_ends' does not divide {len(values)} values into {n_rows} rows")
+    if len(columns) and not (columns.min() >= 0 and columns.max() < n_columns):
+        raise InvalidModel(f"array 'columns' names columns beyond the {n_columns} there are")
+    return sparse.csr_matrix((values, columns, indptr), shape=shape)

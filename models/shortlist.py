@@ -24,7 +24,7 @@ def worth_a_search(n_items: int, n_factors: int) -> bool:
 
 def shortlist_length(n_items: int, n_wanted: int) -> int:
     """How many to score exactly, so that the best `n_wanted` of `n_items` are hardly ever missed."""
-    return min(n_items, max(400, n_items // 500, 20 * n_wanted))
+    return min(n_items, max(400, n_items // 200, 20 * n_wanted))
 
 
 def about_the_best(scores: NDArray[np.float32], n: int) -> NDArray[np.intp]:
@@ -81,7 +81,7 @@ class Quantiser:
 
 
 class Search:
-    """Quantised factors of some items; made by `Quantiser.quantise`."""
+    """Quantised factors of some items, made by `Quantiser.quantise`; without an index a list of items."""
 
     def __init__(self, index: Any, item_index: NDArray[np.int32]) -> None:
         self._index = index

@@ -8,8 +8,6 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme, Server
 from litestar.plugins.problem_details import (
     ProblemDetailsConfig,
     ProblemDetailsException,
@@ -18,26 +16,25 @@ from litestar.plugins.problem_details import (
 from litestar.types import Message, Scope
 from starlette.types import ASGIApp
 
-from serving.access import Caller, identify
+from serving.access import Caller
 from serving.answer import Decision
 from serving.collect import ActivityAnswer, collect
 from serving.contact import Signals, read_signals
 from serving.cors import SubscriberOrigins
 from serving.embed import EMBEDDED
 from serving.errors import STATUS, headers_of, problem_of, status_of
-from serving.fast import FastDecisions
+from serving.fast import FastCalls
 from serving.guard import RateLimited
 from serving.health import Health, examine
 from serving.manage import MANAGEMENT
+from serving.openapi import CONFIG, describe
 from serving.privacy import PRIVACY
-from serving.requests import ActivityRequest, DecisionRequest
+from serving.requests import MAX_BODY_BYTES, ActivityRequest, DecisionRequest
 from serving.runtime import Runtime
 from serving.sharing import SHARING
 from serving.visitors import VISITORS
 
 logger = logging.getLogger(__name__)
-
-MAX_BODY_BYTES = 1_000_000
 
 
 @post("/decisions", status_code=200, tags=["decide"])
@@ -51,10 +48,11 @@ async def activity(
     data: ActivityRequest, runtime: Runtime, caller: Caller, signals: Signals
 ) -> Response[ActivityAnswer]:
     """Store a batch of events; answered after the commit, with what became of each event."""
-    return await collect(data, runtime=runtime, caller=caller, signals=signals)
+    told = await collect(data, runtime=runtime, caller=caller, signals=signals)
+    return Response(told.answer, status_code=200, cookies=told.cookies)
 
 
-@get("/health", tags=["operate"])
+@get("/health", tags=["operate"], security=[{}])
 async def health(runtime: Runtime) -> Response[Health]:
     """Say whether decisions can be made, and why not."""
     found = await examine(runtime)
@@ -65,7 +63,7 @@ async def health(runtime: Runtime) -> Response[Health]:
     )
 
 
-@get("/metrics", tags=["operate"], media_type="text/plain", sync_to_thread=True)
+@get("/metrics", tags=["operate"], security=[{}], media_type="text/plain", sync_to_thread=True)
 def metrics(runtime: Runtime) -> bytes:
     """Return the metrics of all workers, in Prometheus' text format."""
     return runtime.metrics.page()
@@ -74,20 +72,20 @@ def metrics(runtime: Runtime) -> bytes:
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
 def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
     """Return the description of this API."""
-    return Response(request.app.openapi_schema.to_schema(), media_type="application/vnd.oai.openapi+json")
+    return Response(describe(request.app), media_type="application/vnd.oai.openapi+json")
 
 
 def create_app(runtime: Runtime) -> ASGIApp:
     """Make the app that is mounted under `/v1`; `runtime` is opened and closed by who mounts it."""
-    decided = FastDecisions(create_api(runtime), runtime)  # type: ignore[arg-type]
-    return SubscriberOrigins(RateLimited(decided, runtime), runtime)
+    fast = FastCalls(create_api(runtime), runtime)  # type: ignore[arg-type]
+    return SubscriberOrigins(RateLimited(fast, runtime), runtime)
 
 
 def create_api(runtime: Runtime) -> Litestar:
     """Make the app that knows every route, describes them and refuses."""
 
     def caller(request: Request[Any, Any, State]) -> Caller:
-        return identify(request.headers, runtime.view.catalogue)
+        return runtime.identify(request.headers)
 
     def signals(request: Request[Any, Any, State]) -> Signals:
         return read_signals(request.headers)
@@ -118,7 +116,7 @@ def create_api(runtime: Runtime) -> Litestar:
                 )
             )
         ],
-        openapi_config=_describe(),
+        openapi_config=CONFIG,
         request_max_body_size=MAX_BODY_BYTES,
         before_send=[count],
         # Handlers of the log belong to the entry point.
@@ -162,15 +160,3 @@ def _words(error: HTTPException) -> str:
         f"{fault.get('key', 'body')}: {fault['message']}" for fault in faults if "message" in fault
     )
     return f"{told}; /v1/openapi.json lists what this call takes" if told else error.detail
-
-
-def _describe() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="Tailored Promotions",
-        version="1",
-        description="Decide, collect and manage. Errors are problem documents (RFC 9457).",
-        servers=[Server(url="/v1")],
-        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
-        security=[{"key": []}],
-        path="/reference",
-    )

@@ -24,6 +24,7 @@ from serving.disclosure import Disclosure
 from serving.errors import NotASubscriber, NotReady
 from serving.live_model import LiveModel, load_champion
 from serving.members import Members
+from serving.newcomers import knowing_the_new
 from serving.shelf import Shelf, make_shelves
 from serving.view import read_state
 from storage.database import Database
@@ -104,7 +105,7 @@ def recommend_all(
                 raise NotASubscriber(f"site {site_id!r} is no subscriber, so nothing is shown there")
             if state.champion is None:
                 raise NotReady("no model serves yet; `tailor train`, then `tailor promote`")
-            model = load_champion(state.champion, bundles=bundles)
+            model = knowing_the_new(load_champion(state.champion, bundles=bundles), state.catalogue)
             shelf = make_shelves(state.catalogue, model)[site_id]
             total = count_consumers(connection)
             ask = _ask(site_id, placement=placement, n=n, now=now, members=state.catalogue.members)

@@ -1,7 +1,7 @@
 """The catalogue: what is offered, where and by whom, as one immutable snapshot of the database."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
@@ -46,6 +46,7 @@ class Catalogue:
     ----------
     members : who takes part; may be newer than the rest.
     promotions : those that are live or will be, by id; places in here are "rows" elsewhere.
+    attributes : of covered items, as JSON text.
     rows_of : for each subscriber's site the rows of the promotions that may be shown there, ascending.
     """
 
@@ -54,6 +55,17 @@ class Catalogue:
     rows_of: Mapping[str, NDArray[np.intp]]
     coverage: Coverage
     items: Mapping[tuple[str, str], FeaturedItem]
+    attributes: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def describe(self, pair: tuple[str, str]) -> dict[str, str | None]:
+        """Return what a covered item says about itself, as `features.content` reads it."""
+        item = self.items.get(pair)
+        told = (
+            {"title": None, "category": None}
+            if item is None
+            else {"title": item.title, "category": item.category}
+        )
+        return {**told, "attributes": self.attributes.get(pair)}
 
     @property
     def sites(self) -> Mapping[str, Site]:
@@ -92,6 +104,7 @@ def make_catalogue(rows: CatalogueRows, *, read_at: datetime) -> Catalogue:
         ),
         coverage=_arrange(rows.coverage, row_of),
         items=MappingProxyType({(item[0], item[1]): FeaturedItem(*item) for item in rows.items}),
+        attributes=MappingProxyType(rows.attributes),
     )
 
 

@@ -7,21 +7,19 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
-from litestar import Response
+from litestar.datastructures import Cookie
 
 from serving.access import Caller, own_site
 from serving.catalog import Catalogue
 from serving.contact import Signals, check_identity, legal_basis
 from serving.errors import RequestRefused, SecretKeyNeeded, TokenRefused, TooLarge
-from serving.keepsake import cookies_after, join_visitors, network_claim
+from serving.keepsake import cookies_after, network_claim
 from serving.requests import ActivityRequest
 from serving.runtime import Runtime
 from serving.token import TokenSigner
 from serving.view import View
-from storage.activity import append_events, quarantine
+from serving.writer import Delivery
 from storage.activity_cookie import ActivityCookie, cookie_events
-from storage.consent import WITHDRAWN, limit_to_consent
-from storage.database import Connection
 from storage.errors import InvalidValue
 from storage.events import NO_CONSENT, OUTCOME_KINDS, ActivityEvent, Rejection, parse_event, parse_kind
 from storage.fields import is_missing
@@ -53,9 +51,15 @@ class ActivityAnswer(msgspec.Struct, frozen=True, kw_only=True):
     events: list[EventAnswer]
 
 
-async def collect(
-    data: ActivityRequest, *, runtime: Runtime, caller: Caller, signals: Signals
-) -> Response[ActivityAnswer]:
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What became of a batch, and the cookies to set once it is stored."""
+
+    answer: ActivityAnswer
+    cookies: list[Cookie]
+
+
+async def collect(data: ActivityRequest, *, runtime: Runtime, caller: Caller, signals: Signals) -> Collected:
     """Judge every event, store what can be stored, and answer once it is durable.
 
     Raises
@@ -84,8 +88,7 @@ async def collect(
     if not verdicts:
         raise RequestRefused("events is empty, and no activity cookie of `site_id` holds any")
     network = network_claim(signals, seal=view.seals.network, now=now, metrics=runtime.metrics)
-    with runtime.metrics.timed("store"):
-        outcomes = await runtime.run(lambda connection: _store(connection, verdicts, network))
+    outcomes = await runtime.store(Delivery(verdicts, network))
     answers = [
         EventAnswer(
             event_id=_event_id(raw_events[at]) if at < len(raw_events) else outcome.event_id,
@@ -96,13 +99,13 @@ async def collect(
     ]
     tally = Counter(answer.status for answer in answers)
     for status, n_events in tally.items():
-        runtime.metrics.events.labels(status).inc(n_events)
+        runtime.metrics.count_events(status, n_events)
     told = ActivityAnswer(
         stored=tally["stored"], duplicate=tally["duplicate"], quarantined=tally["quarantined"], events=answers
     )
     kept = [verdict for verdict in verdicts if isinstance(verdict, ActivityEvent)]
     cookies = cookies_after(kept, caller=caller, signals=signals, cookie=cookie, view=view, now=now)
-    return Response(told, status_code=200, cookies=cookies)
+    return Collected(told, cookies)
 
 
 def check_sites(raw_events: Sequence[Any], *, caller: Caller, catalogue: Catalogue) -> None:
@@ -180,7 +183,9 @@ class Judge:
 
     def _with_verified_decision(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
         # Only what a token says may become a stored decision: what the caller wrote there never does.
-        fields = {name: value for name, value in raw.items() if name != "decision"}
+        fields = raw
+        if "decision" in raw:
+            fields = {name: value for name, value in raw.items() if name != "decision"}
         if is_missing(raw.get("kind")) or parse_kind(raw["kind"]) not in OUTCOME_KINDS:
             return fields
         if is_missing(raw.get("decision")):
@@ -193,32 +198,6 @@ class Judge:
         if raw.get("promotion_id") not in (None, claim.promotion_id):
             raise TokenRefused(f"the decision token is of promotion {claim.promotion_id!r}")
         return {**fields, "promotion_id": claim.promotion_id, "decision": msgspec.to_builtins(claim)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    status: Literal["stored", "duplicate", "quarantined"]
-    event_id: str | None = None
-    reason: str | None = None
-
-
-def _store(
-    connection: Connection, verdicts: Sequence[ActivityEvent | Rejection], network: str | None
-) -> list[_Outcome]:
-    agreed = iter(limit_to_consent(connection, [one for one in verdicts if isinstance(one, ActivityEvent)]))
-    judged = [one if isinstance(one, Rejection) else next(agreed) for one in verdicts]
-    rejections = [one for one in judged if isinstance(one, Rejection)]
-    quarantine(connection, [one for one in rejections if one.reason not in (NO_CONSENT, WITHDRAWN)])
-    events = [one for one in judged if isinstance(one, ActivityEvent)]
-    outcomes = iter(append_events(connection, events))
-    if network is not None:
-        join_visitors(connection, events, network)
-    return [
-        _Outcome("quarantined", reason=one.reason)
-        if isinstance(one, Rejection)
-        else _Outcome(next(outcomes), event_id=one.event_id)
-        for one in judged
-    ]
 
 
 def _cookie(

@@ -1,6 +1,6 @@
 """The decision: which promotions fit this consumer best on this site now. No I/O, no clock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -52,7 +52,13 @@ class Ranking(msgspec.Struct, frozen=True, eq=False):
 
 
 def decide(
-    ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel | None, signer: TokenSigner
+    ask: Ask,
+    record: ConsumerRecord,
+    *,
+    shelf: Shelf,
+    model: LiveModel | None,
+    signer: TokenSigner,
+    on_ranked: Callable[[], object] | None = None,
 ) -> Decision:
     """Choose and create the promotions for one consumer.
 
@@ -61,8 +67,11 @@ def decide(
     record : what the consumer did, as far as it may be used on this site, and the audiences they belong to.
     shelf : the promotions of this site, projected onto the items that `model` knows.
     model : the champion; None while there is none.
+    on_ranked : called once the promotions are in their order, before anything is told about them.
     """
     ranking = None if model is None else rank(ask, record, shelf=shelf, model=model)
+    if on_ranked is not None:
+        on_ranked()
     if model is None or ranking is None:
         return _nothing(ask, record, shelf=shelf, model=model)
     promotions = [

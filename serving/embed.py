@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from litestar import Request, Response, get
 from litestar.types import ControllerRouterHandler
 
-from serving.access import identify
 from serving.browser.tag import tag_etag, tag_source
 from serving.collect import collect
 from serving.contact import Signals
@@ -56,7 +55,7 @@ async def pixel(  # noqa: PLR0917 - the fields of the address
     sent = {"authorization": f"Bearer {key}"}
     if referer.netloc:
         sent["origin"] = f"{referer.scheme}://{referer.netloc}"
-    caller = identify(sent, runtime.view.catalogue)
+    caller = runtime.identify(sent)
     event = {
         "event_id": event_id or secrets.token_hex(16),
         "site_id": site_id,

@@ -1,89 +1,120 @@
-"""`POST /v1/decisions` past everything that other calls go through, which takes longer than to decide.
+"""Decisions and activity past everything that other calls go through, which takes longer than they do.
 
-Calls that are no decisions, and bodies that cannot be read, are left to the app behind.
+Other calls, and bodies that cannot be read, are left to the app behind.
 """
 
 import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
 import msgspec
+from litestar.datastructures import Cookie
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.access import Caller, identify
+from serving.access import Caller
 from serving.answer import Decision
-from serving.contact import READ, read_signals
+from serving.collect import ActivityAnswer, collect
+from serving.contact import READ, Signals, read_signals
 from serving.errors import headers_of, problem_of, status_of
-from serving.requests import DecisionRequest
+from serving.requests import MAX_BODY_BYTES, ActivityRequest, DecisionRequest
 from serving.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
-ROUTE = "/decisions"
-
-_MAX_BODY_BYTES = 10_000
 _HEADERS = frozenset(name.encode() for name in READ)
+_JSON, _PROBLEM = "application/json", "application/problem+json"
 
 
-class FastDecisions:
-    """Answers decisions, and hands every other call on to `app`."""
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """How to read a body, what to do then, and how large a body may be."""
+
+    read: Callable[[bytes], Any]
+    answer: Callable[[Any, Caller, Signals], Awaitable[tuple[msgspec.Struct, Sequence[Cookie]]]]
+    max_body_bytes: int
+
+
+class FastCalls:
+    """Answers decisions and activity, and hands every other call on to `app`."""
 
     def __init__(self, app: ASGIApp, runtime: Runtime) -> None:
         self._app = app
         self._runtime = runtime
-        self._read = msgspec.json.Decoder(DecisionRequest).decode
+        self._calls = {
+            "/decisions": _Call(msgspec.json.Decoder(DecisionRequest).decode, self._decide, 10_000),
+            "/activity": _Call(msgspec.json.Decoder(ActivityRequest).decode, self._collect, MAX_BODY_BYTES),
+        }
         self._write = msgspec.json.Encoder().encode
-        self._answered = 0
+        self._decided = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI call."""
-        if scope["type"] != "http" or scope["method"] != "POST" or not _is_decision(scope):
+        route = _route(scope)
+        call = self._calls.get(route)
+        if call is None:
             await self._app(scope, receive, send)
             return
-        started, decision, caller = perf_counter(), None, None
-        first = await receive()
-        body = first.get("body", b"")
-        if first["type"] != "http.request" or first.get("more_body") or len(body) > _MAX_BODY_BYTES:
-            await self._app(scope, _again(first, receive), send)
+        started, caller, found = perf_counter(), None, None
+        messages, body = await _receive(receive, max_bytes=call.max_body_bytes)
+        if body is None:
+            await self._app(scope, _again(messages, receive), send)
             return
         headers = {
             name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _HEADERS
         }
-        told = {"content-type": "application/json"}
+        told = {"content-type": _JSON}
+        cookies: Sequence[Cookie] = ()
         try:
-            caller = identify(headers, self._runtime.view.catalogue)
-            decision = await self._runtime.decide(caller, self._read(body), read_signals(headers))
-            status, answer = HTTPStatus.OK, self._write(decision)
+            caller = self._runtime.identify(headers)
+            found, cookies = await call.answer(call.read(body), caller, read_signals(headers))
+            status, answer = HTTPStatus.OK, self._write(found)
         except Exception as error:
             refused = status_of(error)
             if refused is None or refused == HTTPStatus.INTERNAL_SERVER_ERROR:
-                await self._app(scope, _again(first, receive), send)
+                await self._app(scope, _again(messages, receive), send)
                 return
             status, answer = refused, self._write(problem_of(error, status=refused))
-            told = {"content-type": "application/problem+json"}
+            told = {"content-type": _PROBLEM}
             told |= headers_of(refused, retry_after_s=self._runtime.retry_after_s)
-        self._runtime.metrics.count_request(ROUTE, status)
+        self._runtime.metrics.count_request(route, status)
         told["content-length"] = str(len(answer))
         raw = [(name.lower().encode(), value.encode()) for name, value in told.items()]
+        raw += [cookie.to_encoded_header() for cookie in cookies]
         await send({"type": "http.response.start", "status": int(status), "headers": raw})
         await send({"type": "http.response.body", "body": answer})
+        if route == "/decisions" and self._is_logged():
+            logger.info("%s", self._line(route, status, started, found, caller))
+
+    async def _decide(
+        self, data: DecisionRequest, caller: Caller, signals: Signals
+    ) -> tuple[Decision, Sequence[Cookie]]:
+        return await self._runtime.decide(caller, data, signals), ()
+
+    async def _collect(
+        self, data: ActivityRequest, caller: Caller, signals: Signals
+    ) -> tuple[ActivityAnswer, Sequence[Cookie]]:
+        told = await collect(data, runtime=self._runtime, caller=caller, signals=signals)
+        return told.answer, told.cookies
+
+    def _is_logged(self) -> bool:
         every = self._runtime.log_every
-        self._answered += 1
-        if every and self._answered % every == 0:
-            logger.info("%s", self._line(status, started, decision, caller))
+        self._decided += 1
+        return bool(every) and self._decided % every == 0
 
     def _line(
-        self, status: HTTPStatus, started: float, decision: Decision | None, caller: Caller | None
+        self, route: str, status: HTTPStatus, started: float, decision: object, caller: Caller | None
     ) -> str:
         """What is logged of a request: nothing that tells who the consumer is."""
         told: dict[str, Any] = {
-            "route": ROUTE,
+            "route": route,
             "status": int(status),
             "ms": round(1000 * (perf_counter() - started), 2),
             "subscriber_id": None if caller is None else caller.subscriber_id,
         }
-        if decision is not None:
+        if isinstance(decision, Decision):
             told |= {
                 "site_id": decision.site_id,
                 "placement": decision.placement,
@@ -95,14 +126,31 @@ class FastDecisions:
         return self._write(told).decode()
 
 
-def _is_decision(scope: Scope) -> bool:
+def _route(scope: Scope) -> str:
+    """The path of a POST below where we are mounted; empty for anything else."""
+    if scope["type"] != "http" or scope["method"] != "POST":
+        return ""
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")) == ROUTE
+    return path.removeprefix(scope.get("root_path", ""))
 
 
-def _again(first: Message, receive: Receive) -> Receive:
+async def _receive(receive: Receive, *, max_bytes: int) -> tuple[list[Message], bytes | None]:
+    """What was received, and the body; None where it is too large or the caller has gone."""
+    messages: list[Message] = []
+    n_bytes = 0
+    while True:
+        message = await receive()
+        messages.append(message)
+        n_bytes += len(message.get("body", b""))
+        if message["type"] != "http.request" or n_bytes > max_bytes:
+            return messages, None
+        if not message.get("more_body"):
+            return messages, b"".join([one.get("body", b"") for one in messages])
+
+
+def _again(messages: list[Message], receive: Receive) -> Receive:
     """A `receive` that begins with what was received already."""
-    waiting = [first]
+    waiting = messages[::-1]
 
     async def receive_again() -> Message:
         return waiting.pop() if waiting else await receive()

@@ -6,7 +6,15 @@ from time import monotonic
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import ServingError, TooLarge, TooManyRequests, headers_of, problem_of, status_of
+from serving.errors import (
+    NotFound,
+    ServingError,
+    TooLarge,
+    TooManyRequests,
+    headers_of,
+    problem_of,
+    status_of,
+)
 from serving.runtime import Runtime
 
 MOUNTED = "/v1/"
@@ -42,6 +50,10 @@ class GuardedService:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI call."""
+        if scope["type"] == "http" and "\n" in scope["path"]:
+            # Starlette's routes take anything else, and answer this in their own words.
+            await _refuse(NotFound("the address holds a line break, which no id does"), send, self._runtime)
+            return
         # Whether we live and are ready may always be asked.
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or scope["path"].startswith(MOUNTED):
             await self._app(scope, receive, send)

@@ -11,10 +11,14 @@ from storage.champions import Champion
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LiveModel:
-    """A loaded champion; immutable, so that requests in flight keep the one they began with."""
+    """A loaded champion; immutable, so that requests in flight keep the one they began with.
+
+    `loaded` is the bundle as it was trained, where `bundle` also scores items that came later.
+    """
 
     info: ModelInfo
     bundle: Bundle
+    loaded: Bundle | None = None
 
 
 def load_champion(entry: Champion, *, bundles: Path) -> LiveModel:

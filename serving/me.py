@@ -104,7 +104,9 @@ async def change(request: Request, runtime: Runtime) -> Response:
 async def erase_all(request: Request, runtime: Runtime) -> Response:
     """Delete everything, and end the session and the network's cookie."""
     consumer_id = _needed(request, runtime)
-    erasure = await runtime.run(lambda connection: erase(connection, consumer_id))
+    erasure = await runtime.run(
+        lambda connection: erase(connection, consumer_id, asked_by="the consumer's page")
+    )
     answer = _page("erased.html", erasure=erasure)
     answer.delete_cookie(SESSION, path="/me", secure=True, httponly=True, samesite="lax")
     answer.delete_cookie(NETWORK_COOKIE, path="/", secure=True, httponly=True, samesite="none")

@@ -7,9 +7,6 @@ tenth of a second later.
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from time import perf_counter
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -17,7 +14,24 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 _SAMPLED = 16
 _FLUSH_S = 0.1
-_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_BUCKETS_S = (
+    0.00001,
+    0.00003,
+    0.0001,
+    0.0002,
+    0.0005,
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+)
 
 
 class ServingMetrics:
@@ -25,7 +39,7 @@ class ServingMetrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._decided = 0
+        self._passed: dict[str, int] = {}
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self._waiting: dict[Any, int] = {}
         self.requests = Counter(
@@ -36,7 +50,7 @@ class ServingMetrics:
         )
         self.stage = Histogram(
             "tailor_stage_seconds",
-            f"Time by stage; of decisions every {_SAMPLED}th.",
+            f"Time by stage, of every {_SAMPLED}th request.",
             ["stage"],
             buckets=_BUCKETS_S,
             registry=self._registry,
@@ -78,13 +92,13 @@ class ServingMetrics:
             multiprocess_mode="livemin",
         )
 
-    def sampled(self) -> bool:
-        """Whether to take the time of this decision: the first, and every 16th after it.
+    def sampled(self, stage: str) -> bool:
+        """Whether to take the time of what comes to this stage: the first, and every 16th after it.
 
         To add a time to a file takes as long as some of the stages.
         """
-        self._decided += 1
-        return self._decided % _SAMPLED == 1
+        self._passed[stage] = passed = self._passed.get(stage, 0) + 1
+        return passed % _SAMPLED == 1
 
     def took(self, stage: str, seconds: float) -> None:
         """Add a time to a stage."""
@@ -98,14 +112,9 @@ class ServingMetrics:
         """Count a decision."""
         self._count(self._child(self.decisions, strategy, model_version))
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the time spent inside to a stage."""
-        started = perf_counter()
-        try:
-            yield
-        finally:
-            self.took(stage, perf_counter() - started)
+    def count_events(self, result: str, n_events: int) -> None:
+        """Count events of which the same became."""
+        self._child(self.events, result).inc(n_events)
 
     def flush(self) -> None:
         """Add what was counted lately to the counters."""

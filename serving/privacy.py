@@ -1,17 +1,19 @@
 """A consumer's right to see and to erase, as far as the data is the caller's: activity on its own sites."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import msgspec
-from litestar import delete, get
+from litestar import delete, get, put
 from litestar.types import ControllerRouterHandler
 
-from serving.access import Caller
+from serving.access import Caller, own_site
+from serving.requests import Id
 from serving.runtime import Runtime
-from storage.consumers import export, resolve
+from storage.consumers import erase, export
 from storage.database import Connection
+from storage.dossier import agree
 from storage.errors import UnknownConsumer
-from storage.events import NETWORK
 
 
 class ConsumerExport(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,12 +25,30 @@ class ConsumerExport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConsumerErasure(msgspec.Struct, frozen=True, kw_only=True):
-    """How many rows were erased; all zero when nothing was kept."""
+    """How many rows were erased, and the number of the record of it; none if nothing was kept."""
 
     consumer_id: str
+    erasure_id: int | None
     activity: int
+    consent: int
     identifiers: int
     quarantine: int
+
+
+class ConsumerConsent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a consumer agrees to from now on, on one of the caller's sites or on all of them."""
+
+    purposes: list[Literal["same_site", "cross_site"]]
+    site_id: Id | None = None
+
+
+class ConsumerAgreement(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds now, and how many events were deleted or taken out of a purpose by it."""
+
+    consumer_id: str
+    purposes: list[str]
+    deleted: int
+    limited: int
 
 
 @get("/consumers/{consumer_id:str}", tags=["consumers"])
@@ -55,37 +75,55 @@ async def erase_consumer(consumer_id: str, runtime: Runtime, caller: Caller) -> 
     """Erase what a consumer did on the caller's sites; the next decision does not know it any more."""
     caller.needs_secret_key()
     sites = list(runtime.view.catalogue.subscribers[caller.subscriber_id].sites)
-    source = caller.source_id
-    return await runtime.run(lambda connection: erase_on(connection, consumer_id, sites=sites, source=source))
-
-
-PRIVACY: list[ControllerRouterHandler] = [export_consumer, erase_consumer]
-
-
-def erase_on(connection: Connection, consumer_id: str, *, sites: list[str], source: str) -> ConsumerErasure:
-    """Delete a consumer's activity on some sites, and the names that nothing is left under."""
-    owner = resolve(connection, NETWORK, consumer_id)
-    names = [row[0] for row in connection.execute(_NAMES, (owner,))]
-    activity = connection.execute(_ERASE_ACTIVITY, (owner, sites)).rowcount
-    identifiers = connection.execute(_ERASE_NAMES, (owner, [f"site:{site_id}" for site_id in sites])).rowcount
-    quoted = [msgspec.json.encode(name).decode() for name in {consumer_id, owner, *names}]
-    quarantine = connection.execute(_ERASE_QUARANTINE, (source, quoted)).rowcount
-    return ConsumerErasure(
-        consumer_id=owner, activity=activity, identifiers=identifiers, quarantine=quarantine
+    return await runtime.run(
+        lambda connection: erase_on(
+            connection,
+            consumer_id,
+            sites=sites,
+            subscriber_id=caller.subscriber_id,
+            source=caller.source_id,
+        )
     )
 
 
-_NAMES = "SELECT identifier FROM identifier WHERE consumer_id = %s"
-_ERASE_ACTIVITY = """
-DELETE FROM activity a USING identifier i
-WHERE a.namespace = i.namespace AND a.identifier = i.identifier AND i.consumer_id = %s AND a.site_id = ANY(%s)
-"""
-_ERASE_NAMES = """
-DELETE FROM identifier i
-WHERE consumer_id = %s AND (namespace = ANY(%s) OR namespace NOT LIKE 'site:%%')
-  AND NOT EXISTS (SELECT FROM activity a WHERE a.namespace = i.namespace AND a.identifier = i.identifier)
-"""
-_ERASE_QUARANTINE = """
-DELETE FROM quarantine
-WHERE source_id = %s AND EXISTS (SELECT FROM unnest(%s::text[]) AS name WHERE strpos(payload, name) > 0)
-"""
+@put("/consumers/{consumer_id:str}", tags=["consumers"])
+async def agree_consumer(
+    consumer_id: str, data: ConsumerConsent, runtime: Runtime, caller: Caller
+) -> ConsumerAgreement:
+    """Keep what a consumer agrees to on the caller's sites; what is withdrawn is taken back at once."""
+    caller.needs_secret_key()
+    sites = list(runtime.view.catalogue.subscribers[caller.subscriber_id].sites)
+    if data.site_id is not None:
+        sites = [own_site(caller, data.site_id, runtime.view.catalogue).site_id]
+
+    def work(connection: Connection) -> ConsumerAgreement:
+        now, deleted, limited = datetime.now(UTC), 0, 0
+        for site_id in sites:
+            done = agree(connection, consumer_id, site_id=site_id, purposes=data.purposes, now=now)
+            deleted, limited = deleted + done.deleted, limited + done.limited
+        return ConsumerAgreement(
+            consumer_id=consumer_id, purposes=list(data.purposes), deleted=deleted, limited=limited
+        )
+
+    return await runtime.run(work)
+
+
+PRIVACY: list[ControllerRouterHandler] = [export_consumer, agree_consumer, erase_consumer]
+
+
+def erase_on(
+    connection: Connection, consumer_id: str, *, sites: list[str], subscriber_id: str, source: str
+) -> ConsumerErasure:
+    """Delete a consumer's traces on a subscriber's sites, and the names that nothing is left under."""
+    erasure = erase(
+        connection, consumer_id, asked_by=f"subscriber {subscriber_id}", sites=sites, source=source
+    )
+    rows = erasure.rows_deleted
+    return ConsumerErasure(
+        consumer_id=str(erasure.consumer_id),
+        erasure_id=erasure.erasure_id,
+        activity=rows["activity"],
+        consent=rows["consent"],
+        identifiers=rows["identifier"],
+        quarantine=rows["quarantine"],
+    )

@@ -6,6 +6,8 @@ import msgspec
 
 from serving.errors import RequestRefused
 
+MAX_BODY_BYTES = 1_000_000
+
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 

@@ -25,7 +25,7 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 from models.errors import ModelsError
-from serving.access import Caller, own_site
+from serving.access import Caller, identify, own_site
 from serving.answer import Decision
 from serving.contact import NO_SIGNALS, Contact, Signals, contact_of, own_cookie
 from serving.decision import Ask, decide
@@ -38,9 +38,12 @@ from serving.metrics import ServingMetrics
 from serving.requests import DecisionRequest
 from serving.room import Room
 from serving.settings import ServingSettings, read_serving_settings
+from serving.stopwatch import Stopwatch
 from serving.token import TokenSigner
+from serving.upkeep import keep_up
 from serving.view import State, View, make_view, read_state
 from serving.watcher import keep_watcher
+from serving.writer import ActivityWriter, Delivery, Written
 from storage.activity_cookie import ActivityCookie, BadCookie
 from storage.catalogue import MEMBER_TABLES
 from storage.champions import Champion
@@ -70,6 +73,7 @@ class Runtime:
         self._database: Database | None = None
         self._reader: ConsumerReader | None = None
         self._threads: ThreadPoolExecutor | None = None
+        self._writer: ActivityWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
         self._tried = asyncio.Event()
@@ -103,14 +107,19 @@ class Runtime:
         self._decisions = Room("decisions", self._limits.max_in_flight)
         self._calls = Room("calls", self._limits.max_in_flight)
         self._threads = ThreadPoolExecutor(self._limits.write_connections + 1, thread_name_prefix="tailor-db")
+        self._writer = ActivityWriter(self.run_own, n_writers=self._limits.write_connections)
         self._tasks.append(asyncio.create_task(self._follow(), name="follow the database"))
         self._tasks.append(asyncio.create_task(self._follow_members(), name="follow keys"))
         with suppress(TimeoutError):
             await asyncio.wait_for(self._tried.wait(), patience_s)
         # Only now, so that its import does not compete with a start; and once for all the workers
         # of a machine.
-        if self._limits.watch_champion and worker_index in (None, 1):
-            self._tasks.append(asyncio.create_task(keep_watcher(environ), name="keep the champion watcher"))
+        if worker_index in (None, 1):
+            tidying = keep_up(environ, every_s=self._limits.upkeep_s)
+            self._tasks.append(asyncio.create_task(tidying, name="tidy up"))
+            if self._limits.watch_champion:
+                watching = keep_watcher(environ)
+                self._tasks.append(asyncio.create_task(watching, name="keep the champion watcher"))
 
     async def close(self) -> None:
         """Stop following, finish what is being written, let go of the connections."""
@@ -191,6 +200,37 @@ class Runtime:
                 f"the database did not finish within {limit_s:g} s; try again"
             ) from error
 
+    async def store(self, delivery: Delivery) -> list[Written]:
+        """Make activity durable; says of each event what became of it.
+
+        Raises
+        ------
+        Busy, NotReady, DatabaseUnavailable : as for `run`.
+        """
+        writer, limit_s = self._writer, self.limits.write_timeout_s
+        if writer is None:
+            raise NotReady(self._why_not)
+        started = perf_counter()
+        try:
+            with self._calls:
+                async with asyncio.timeout(limit_s):
+                    written = await writer.write(delivery)
+        except TimeoutError as error:
+            raise DatabaseUnavailable(
+                f"the database did not finish within {limit_s:g} s; try again"
+            ) from error
+        if self.metrics.sampled("store"):
+            self.metrics.took("store", perf_counter() - started)
+        return written
+
+    def identify(self, headers: Mapping[str, str]) -> Caller:
+        """Return who is asking, or refuse: see `serving.access`."""
+        started = perf_counter()
+        caller = identify(headers, self.view.catalogue)
+        if self.metrics.sampled("auth"):
+            self.metrics.took("auth", perf_counter() - started)
+        return caller
+
     async def decide(
         self, caller: Caller, request: DecisionRequest, signals: Signals = NO_SIGNALS
     ) -> Decision:
@@ -209,7 +249,7 @@ class Runtime:
         with self._decisions:
             started = perf_counter()
             record = await self._read(contact, request.site_id, view)
-            read = perf_counter()
+            read_s = perf_counter() - started
         ask = Ask(
             site_id=request.site_id,
             placement=request.placement,
@@ -221,12 +261,17 @@ class Runtime:
             names_consumer=caller.key_kind == "secret",
             why_impersonal=contact.why_not,
         )
+        watch = Stopwatch(view.signer) if self.metrics.sampled("decide") else None
         decision = decide(
-            ask, record, shelf=view.shelf(request.site_id), model=view.model, signer=view.signer
+            ask,
+            record,
+            shelf=view.shelf(request.site_id),
+            model=view.model,
+            signer=view.signer if watch is None else watch.signer,
+            on_ranked=None if watch is None else watch.ranked,
         )
-        if self.metrics.sampled():
-            self.metrics.took("read", read - started)
-            self.metrics.took("decide", perf_counter() - read)
+        if watch is not None:
+            watch.tell(self.metrics, read_s=read_s)
         version = "none" if decision.model is None else decision.model.version
         self.metrics.count_decision(decision.strategy, version)
         return decision

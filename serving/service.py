@@ -11,7 +11,6 @@ import bentoml
 import msgspec
 from starlette.responses import Response
 
-from serving.access import identify
 from serving.api import create_app
 from serving.contact import read_signals
 from serving.errors import headers_of, problem_of, status_of
@@ -86,7 +85,7 @@ class TailoredPromotions:
             "consent": consent,
         }
         try:
-            caller = identify(ctx.request.headers, RUNTIME.view.catalogue)
+            caller = RUNTIME.identify(ctx.request.headers)
             decision = await RUNTIME.decide(
                 caller, read_request(DecisionRequest, fields), read_signals(ctx.request.headers)
             )

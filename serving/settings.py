@@ -39,6 +39,11 @@ class ServingSettings(BaseModel):
     reconnect_s: float = Field(0.5, gt=0, description="pause between two tries to reach the database")
     watch_champion: bool = Field(True, description="start the process that follows the alias in MLflow")
     champion_poll_s: float = Field(1.0, gt=0, description="pause between two looks at the alias in MLflow")
+    upkeep_s: float = Field(
+        1800.0,
+        gt=0,
+        description="pause between two looks for what to tidy up: files after erasures, old activity",
+    )
     token_days: int = Field(30, ge=1, le=395, description="how long an outcome may come back with its token")
     max_promotions: int = Field(50, ge=1, le=500, description="most promotions in one answer (`n`)")
     public_url: str = Field(

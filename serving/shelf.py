@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from models.projection import EVERY_PROMOTION, Projection
+from models.unseen import FittedWithUnseen
 from serving.answer import FeaturedItem
 from serving.catalog import Catalogue, Coverage
 from serving.live_model import LiveModel
@@ -145,7 +146,10 @@ def _covers(projection: Projection | None, covered: sparse.csr_matrix | None) ->
 
 
 def coverage_matrix(coverage: Coverage, model: LiveModel) -> sparse.csr_matrix:
-    """Return which known items each promotion covers, [n_promotions × n_items]."""
+    """Return which known items each promotion covers, [n_promotions × n_items].
+
+    Items that are scored by their text alone count where a promotion covers nothing else that is known.
+    """
     ids = model.bundle.items
     index = np.array(
         [-1 if (i := ids.index(*pair)) is None else i for pair in coverage.pairs], dtype=np.int64
@@ -153,6 +157,9 @@ def coverage_matrix(coverage: Coverage, model: LiveModel) -> sparse.csr_matrix:
     columns = index[coverage.pair_index] if index.size else np.empty(0, dtype=np.int64)
     rows = np.repeat(np.arange(len(coverage.indptr) - 1), np.diff(coverage.indptr))
     known = columns >= 0
+    if isinstance(model.bundle.model, FittedWithUnseen):
+        trained = known & (model.bundle.model.column.take(columns, mode="clip") >= 0)
+        known &= trained | (np.bincount(rows[trained], minlength=len(coverage.indptr) - 1)[rows] == 0)
     covered = sparse.csr_matrix(
         (np.ones(int(known.sum()), dtype=np.float32), (rows[known], columns[known])),
         shape=(len(coverage.indptr) - 1, len(ids)),

@@ -6,6 +6,7 @@ says is stored beside it.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from time import perf_counter
 
 import msgspec
 
@@ -87,3 +88,18 @@ class TokenSigner:
                 f"the decision token expired at {claim.expires_at.isoformat()}; ask for a new decision"
             )
         return claim
+
+
+class TimedSigner(TokenSigner):
+    """The same signer, which adds up how long it takes: `seconds`."""
+
+    def __init__(self, signer: TokenSigner) -> None:
+        self._seal, self._lifetime = signer._seal, signer._lifetime
+        self.seconds = 0.0
+
+    def sign(self, claim: DecisionClaim) -> str:
+        """Return the token."""
+        started = perf_counter()
+        token = super().sign(claim)
+        self.seconds += perf_counter() - started
+        return token

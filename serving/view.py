@@ -8,6 +8,7 @@ from serving.catalog import Catalogue, make_catalogue
 from serving.errors import NotASubscriber
 from serving.live_model import LiveModel
 from serving.members import Members
+from serving.newcomers import knowing_the_new
 from serving.shelf import NO_SHELVES, Shelf, make_shelves
 from serving.token import TokenSigner
 from storage.activity_cookie import PURPOSE
@@ -84,6 +85,7 @@ def make_view(
     before: View | None = None,
 ) -> View:
     """Put a catalogue and a champion together; what has not changed is taken from the view `before`."""
+    model = None if model is None else knowing_the_new(model, state.catalogue)
     kept = before.shelves if before is not None and before.model is model else NO_SHELVES
     shelves = make_shelves(state.catalogue, model, before=kept)
     seals = Seals(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+import msgspec
+
 from storage.database import Connection
 from storage.errors import UnknownQuarantineRow
 from storage.events import ActivityEvent, Rejection, derived_consumer_id
@@ -64,8 +66,7 @@ def append_events(connection: Connection, events: Sequence[ActivityEvent]) -> li
         {"namespace": namespace, "identifier": name, "consumer_id": derived_consumer_id(namespace, name)}
         for namespace, name in identities
     ]
-    rows = [_as_json(event) for event in events]
-    parameters = (json.dumps(owners), json.dumps(rows))
+    parameters = (msgspec.json.encode(owners).decode(), msgspec.json.encode(events).decode())
     fresh = {tuple(row) for row in connection.execute(_APPEND, parameters)}
     outcomes: list[Outcome] = []
     for event in events:
@@ -94,13 +95,6 @@ def event_row(event: ActivityEvent) -> tuple[object, ...]:
         event.currency,
         None if event.decision is None else json.dumps(event.decision),
     )
-
-
-def _as_json(event: ActivityEvent) -> dict[str, object]:
-    fields = {name: getattr(event, name) for name in EVENT_COLUMNS}
-    if event.occurred_at is not None:
-        fields["occurred_at"] = event.occurred_at.isoformat()
-    return fields
 
 
 def quarantine(

@@ -1,6 +1,6 @@
 """Everything serving keeps in memory to decide, read as of one moment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -60,6 +60,8 @@ class CatalogueRows:
         (promotion_id, site_id, item_id), sorted: what they cover, the items of covered categories included.
     items
         All items that were described.
+    attributes
+        (site_id, item_id) → JSON text: of covered items, where there are any.
     """
 
     members: MemberRows
@@ -67,6 +69,7 @@ class CatalogueRows:
     promotion_sites: list[tuple[str, str]]
     coverage: list[tuple[str, str, str]]
     items: list[ItemRow]
+    attributes: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 _LIVE = "p.status = 'active' AND (p.ends_at IS NULL OR p.ends_at > %(now)s)"
@@ -93,6 +96,16 @@ ORDER BY 1, 2, 3
 """  # noqa: S608 - a constant
 
 _ITEMS = "SELECT site_id, item_id, title, category, image_url, url FROM item ORDER BY site_id, item_id"
+
+# Of what may be shown only: there may be millions of items, and attributes are long.
+_ATTRIBUTES = f"""
+SELECT i.site_id, i.item_id, i.attributes::text FROM item i
+WHERE i.attributes <> '{{}}' AND (
+    EXISTS (SELECT 1 FROM promotion_item c JOIN promotion p USING (promotion_id)
+            WHERE {_LIVE} AND (c.site_id, c.item_id) = (i.site_id, i.item_id))
+    OR EXISTS (SELECT 1 FROM promotion_category c JOIN promotion p USING (promotion_id)
+               WHERE {_LIVE} AND (c.site_id, c.category) = (i.site_id, i.category)))
+"""  # noqa: S608 - a constant
 
 
 Stamp = tuple[int, ...]
@@ -139,4 +152,5 @@ def read_catalogue(connection: Connection, *, now: datetime) -> CatalogueRows:
         promotion_sites=[(row[0], row[1]) for row in connection.execute(_SITES, {"now": now})],
         coverage=[(row[0], row[1], row[2]) for row in connection.execute(_COVERAGE, {"now": now})],
         items=[ItemRow(*row) for row in connection.execute(_ITEMS)],
+        attributes={(row[0], row[1]): row[2] for row in connection.execute(_ATTRIBUTES, {"now": now})},
     )

@@ -22,6 +22,13 @@ from storage.errors import DatabaseUnavailable
 from storage.guardian import is_listening, run_as_owner, stop_server
 
 START_TIMEOUT_S = 60
+FORGETFUL = (
+    # Files of the log that are not needed any more are deleted, and not kept with what stands in them.
+    ("wal_recycle", "off"),
+    # The log tells what went wrong, and neither the rows nor the statements it went wrong with.
+    ("log_error_verbosity", "terse"),
+    ("log_min_error_statement", "panic"),
+)
 LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
 LOG_LINES_SHOWN = 5
 
@@ -110,6 +117,7 @@ def _forget_stale_pid(data_dir: Path) -> None:
 
 def _start(data_dir: Path, pg_ctl: Path) -> None:
     options = f"-h '' -k {shlex.quote(str(_socket_dir(data_dir)))}"
+    options += "".join(f" -c {name}={value}" for name, value in FORGETFUL)
     log = data_dir / "log"
     command = [str(pg_ctl), "-D", str(data_dir), "-l", str(log), "-o", options]
     command += ["-w", "-t", str(START_TIMEOUT_S), "start"]

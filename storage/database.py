@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from storage.embedded import EmbeddedPostgres
-from storage.errors import DatabaseUnavailable, StorageError
+from storage.errors import DatabaseUnavailable, InvalidValue, StorageError
 from storage.settings import Settings
 
 CONNECT_OPTIONS: dict[str, Any] = {
@@ -72,6 +72,8 @@ class Database:
         ------
         DatabaseUnavailable
             When the server cannot be reached, all connections stay busy, or it goes away during the block.
+        InvalidValue
+            When a value can be in no database.
         """
         if self._closed:
             raise StorageError(f"{self!r} is closed")
@@ -84,10 +86,37 @@ class Database:
             if connection.closed:
                 raise self._unavailable(str(error)) from error
             raise
+        except psycopg.DataError as error:
+            # Without a code of the server's it never got there: a text with a NUL, which no id or text has.
+            if error.sqlstate is None:
+                raise InvalidValue(f"a value cannot be looked for or stored: {error}") from error
+            raise
         finally:
             if connection.closed:
                 lent.invalidate()
             lent.close()
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """A connection of its own on which every statement is a transaction, for what takes long.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            As `connection` does.
+        """
+        with self.connection():
+            pass  # says why not, and starts the embedded server again if it died
+        connection = self._connect()
+        connection.autocommit = True
+        try:
+            yield connection
+        except psycopg.OperationalError as error:
+            if connection.closed:
+                raise self._unavailable(str(error)) from error
+            raise
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close the connections and leave the embedded server. Harmless when repeated."""

@@ -4,6 +4,7 @@
 
     StorageError
     ├── DatabaseUnavailable      the server cannot be reached, or went away
+    │   └── DatabaseBusy         others hold what is needed
     ├── SchemaMissing            the tables are not there yet
     │   └── SchemaTooOld         they are there, of an earlier version
     ├── SchemaTooNew             they were made by newer code than this
@@ -32,6 +33,10 @@ class StorageError(Exception):
 
 class DatabaseUnavailable(StorageError):
     """The database cannot be reached now; trying again later may help."""
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    """Others hold a table that is needed; trying again later may help."""
 
 
 class SchemaMissing(StorageError):

@@ -142,7 +142,7 @@ def parse_event(
             quantity=number_field(raw, "quantity"),
             value=number_field(raw, "value"),
             currency=currency_field(raw),
-            decision=decision if isinstance(decision, Mapping) else None,
+            decision=_without_consumer(decision) if isinstance(decision, Mapping) else None,
         )
     except InvalidValue as error:
         return Rejection(str(error), source)
@@ -198,6 +198,11 @@ def _check_subject(kind: str, *, item_id: str | None, promotion_id: str | None) 
         raise InvalidValue(f"item_id is missing, which a {kind} needs")
     if kind in OUTCOME_KINDS and promotion_id is None:
         raise InvalidValue(f"promotion_id is missing, which a {kind} needs")
+
+
+def _without_consumer(decision: Mapping[str, Any]) -> dict[str, Any]:
+    """Whose event it is tells its identifier: a second name would be left over when the first is erased."""
+    return {name: value for name, value in decision.items() if name != "consumer_id"}
 
 
 def _network_id(consumer_id: str) -> str:

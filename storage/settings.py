@@ -36,6 +36,8 @@ class Settings(BaseModel):
         Where MLflow keeps models (``MLFLOW_TRACKING_URI``); none: a SQLite file under `home`.
     snapshots_kept
         How many of the newest snapshots stay on disk after a training (``TAILOR_SNAPSHOTS_KEPT``).
+    retention_months
+        How long activity is kept (``TAILOR_RETENTION_MONTHS``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -44,6 +46,7 @@ class Settings(BaseModel):
     database_url: str | None = Field(default=None, alias="DATABASE_URL", repr=False)
     mlflow_tracking_uri: str | None = Field(default=None, alias="MLFLOW_TRACKING_URI")
     snapshots_kept: int = Field(default=5, ge=1, alias="TAILOR_SNAPSHOTS_KEPT")
+    retention_months: int = Field(default=25, ge=1, le=1200, alias="TAILOR_RETENTION_MONTHS")
 
     @field_validator("home")
     @classmethod
@@ -55,6 +58,11 @@ class Settings(BaseModel):
     def postgres_dir(self) -> Path:
         """Data directory of the embedded PostgreSQL."""
         return self.home / "postgres"
+
+    @property
+    def snapshots_dir(self) -> Path:
+        """Directory of the snapshots that trainings learn from."""
+        return self.home / "snapshots"
 
     @property
     def tracking_uri(self) -> str:

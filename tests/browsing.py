@@ -1,11 +1,11 @@
 """A real Chromium, and two sites for it: pages of `books` and `kitchen` with the tag of the real service."""
 
+import json
 import os
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from string import Template
@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from tests.service import Service
 
 PATIENCE_S = 15.0
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SITES = ("books", "kitchen")
+NewPerson = Callable[..., BrowserContext]
 OWNERS = {"books": "pages", "kitchen": "pans"}
 
 
@@ -29,36 +30,44 @@ def find_chromium() -> str | None:
     return os.environ.get("CHROMIUM_PATH") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
-@contextmanager
-def launched(*arguments: str) -> Iterator[Browser]:
-    """The browser; where there is none the tests are skipped, unless the environment forbids it."""
-    path = find_chromium()
-    if path is None:
+# Of a module, not of the session: while Playwright runs, no other test could start an event loop.
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    """What drives the browser; without one the tests are skipped, unless the environment forbids it."""
+    if find_chromium() is None:
         reason = f"no Chromium: none of {', '.join(NAMES)} is on PATH; install one or set CHROMIUM_PATH"
         if os.environ.get("CI_REQUIRE_BROWSER") == "1":
             pytest.fail(f"{reason} (CI_REQUIRE_BROWSER=1)")
         pytest.skip(reason)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
-        yield browser
-        browser.close()
+        yield playwright
 
 
-# Of a module, not of the session: while Playwright runs, no other test could start an event loop.
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser as people have it."""
-    with launched() as browser:
-        yield browser
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    """A browser whose profiles are private windows, which keep third parties' cookies from pages."""
+    browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
-def new_person(chromium: Browser) -> Iterator[Callable[..., BrowserContext]]:
-    """Makes browser profiles of their own: no cookies, no cache."""
+def new_person(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewPerson]:
+    """Makes browsers of their own, as people have them: a fresh profile, no cookies, no cache."""
     opened: list[BrowserContext] = []
 
-    def make(*, gpc: bool = False, browser: Browser = chromium) -> BrowserContext:
-        context = browser.new_context(extra_http_headers={"Sec-GPC": "1"} if gpc else {})
+    def make(*, gpc: bool = False) -> BrowserContext:
+        profile = tmp_path_factory.mktemp("profile")
+        # As Chromium has it; Debian's blocks the cookies of third parties.
+        preferences = {"profile": {"cookie_controls_mode": 0, "block_third_party_cookies": False}}
+        (profile / "Default").mkdir()
+        (profile / "Default" / "Preferences").write_text(json.dumps(preferences))
+        context = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=find_chromium(),
+            args=["--no-sandbox"],
+            extra_http_headers={"Sec-GPC": "1"} if gpc else {},
+        )
         context.set_default_timeout(PATIENCE_S * 1000)
         if gpc:
             context.add_init_script(
@@ -73,7 +82,7 @@ def new_person(chromium: Browser) -> Iterator[Callable[..., BrowserContext]]:
 
 
 @pytest.fixture
-def context(new_person: Callable[..., BrowserContext]) -> BrowserContext:
+def context(new_person: NewPerson) -> BrowserContext:
     """One profile."""
     return new_person()
 

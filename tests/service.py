@@ -38,6 +38,7 @@ from storage.database import Database
 from storage.items import Item, upsert_items
 from storage.promotions import Promotion, upsert_promotions
 from storage.subscribers import add_subscriber, issue_key
+from training.new_items import learn_text
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 60.0
@@ -153,11 +154,13 @@ def make_bundle(directory: Path, *, random_state: int = 0, with_reach: bool = Tr
         interactions
     )
     place = directory / uuid4().hex
+    says = {("kitchen", item): {"title": item, "category": item[:-1]} for item in (*PANS, *LAMPS)}
     digest = write_bundle(
         place,
         model,
         popularity=Popularity().fit(interactions),
         pooling=Pooling(kind="max", overlap=0.0),
+        text=learn_text(interactions.items, says),
         reach=count_reach(interactions) if with_reach else None,
     )
     return Champion(version=str(random_state + 1), model_kind="als", digest=digest, location=str(place))
@@ -332,6 +335,18 @@ def service(server_url: str, template: str, tmp_path_factory: pytest.TempPathFac
         keys = furnish(url)
         promote(url, make_bundle(directory / "home" / "bundles"))
         with serving(url, directory, keys=keys) as running:
+            running.until(running.is_ready)
+            yield running
+
+
+@pytest.fixture(scope="module")
+def scratch(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of one module's own, whose data may become anything, asked as often as one likes."""
+    directory = tmp_path_factory.mktemp("scratch")
+    with fresh_database(server_url, template) as url:
+        keys = furnish(url)
+        promote(url, make_bundle(directory / "home" / "bundles"))
+        with serving(url, directory, keys=keys, TAILOR_SERVING_RATE_PER_ADDRESS="0") as running:
             running.until(running.is_ready)
             yield running
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from features.interactions import Interactions
+from models.alike import ItemText
 from models.als import Als
 from models.bundle import write_bundle
 from models.graph import Graph
@@ -80,6 +81,7 @@ def write_model(
     *,
     interactions: Interactions,
     pooling: Pooling | None = None,
+    text: ItemText | None = None,
     **about: Any,
 ) -> str:
     """Write the bundle of a model, with popularity and reach of the same interactions; return its digest.
@@ -94,6 +96,7 @@ def write_model(
         model,
         popularity=Popularity().fit(interactions),
         pooling=pooling or DEFAULT_POOLING[model.kind],
+        text=text,
         reach=count_reach(interactions),
         **about,
     )

@@ -16,6 +16,7 @@ from typing import Any
 from features.errors import FeaturesError
 from features.interactions import Interactions
 from features.weights import InteractionWeights
+from models.alike import Likeness
 from models.bundle import Bundle, read_bundle
 from models.errors import ModelsError
 from models.pooling import Pooling
@@ -41,6 +42,8 @@ class Incumbent:
         Of its version: what it was asked, and about which data.
     parameters : mapping
         What it was made with, as its bundle says.
+    likeness : Likeness or None
+        How it scores new items, if it does.
     """
 
     version: str
@@ -52,6 +55,7 @@ class Incumbent:
     parameters: Mapping[str, Any]
     weights: InteractionWeights
     pooling: Pooling
+    likeness: Likeness | None = None
 
     def __repr__(self) -> str:
         return f"Incumbent(version {self.version}, {self.kind})"
@@ -69,6 +73,7 @@ class Incumbent:
             weights=self.weights,
             pooling=self.pooling,
             start=self.model,
+            likeness=self.likeness,
         )
 
     def was_asked(self, content_digest: str, cut: datetime | None, random_state: int) -> bool:
@@ -134,6 +139,7 @@ def find_incumbent(tracker: Tracker, settings: Settings) -> Incumbent | None:
         parameters=bundle.manifest["parameters"],
         weights=bundle.weights,
         pooling=bundle.pooling,
+        likeness=None if bundle.text is None else bundle.text.likeness,
     )
 
 

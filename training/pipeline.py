@@ -12,6 +12,7 @@ from pathlib import Path
 
 from features.interactions import build_interactions
 from features.snapshot import Snapshot
+from models.alike import Likeness
 from storage.database import Database
 from storage.schema import check_schema
 from storage.settings import Settings
@@ -19,6 +20,7 @@ from training.errors import InvalidProtocol
 from training.fitting import AUTO, Progress
 from training.incumbent import Incumbent, answers_of, find_incumbent
 from training.judging import Evaluation, Judgement, evaluate, judge
+from training.new_items import AskedNewItems, Descriptions, ask_new_items, learn_text, read_descriptions
 from training.plan import Plan
 from training.registration import about_data, register_model
 from training.resolve import Known, resolve
@@ -124,10 +126,13 @@ def train_snapshot(
         evaluation = _judge(snapshot, known, plans, incumbent, report=report)
         interactions = build_interactions(snapshot, plans[0].weights)
         data = about_data(snapshot, interactions, known.cut)
+        described = read_descriptions(snapshot.items)
         for plan, run in zip(plans, runs, strict=True):
             began = time.perf_counter()
             model = plan.fit_all(interactions, progress=partial(report, f"fit {plan.model}"))
             train_seconds = time.perf_counter() - began
+            asked = _ask_new_items(plan, known, described, report=report)
+            likeness = plan.likeness or (asked.likeness if asked else Likeness())
             judgement = judge(evaluation.of(plan.model), plan.model)
             report(f"register {plan.model}", 0, None)
             version, digest = register_model(
@@ -135,7 +140,8 @@ def train_snapshot(
                 model,
                 plan=plan,
                 interactions=interactions,
-                results=evaluation.of(plan.model),
+                text=learn_text(interactions.items, described, likeness),
+                results=[*evaluation.of(plan.model), *(asked.results if asked else [])],
                 answers=evaluation.answers_of(plan.model, *([incumbent.digest] if incumbent else [])),
                 judgement=judgement,
                 train_seconds=train_seconds,
@@ -149,6 +155,18 @@ def train_snapshot(
                 _report(version, plan, judgement, digest=digest, run_id=run.run_id, seconds=seconds)
             )
     return reports
+
+
+def _ask_new_items(
+    plan: Plan, known: Known, described: Descriptions, *, report: Progress
+) -> AskedNewItems | None:
+    """How new items are to be scored, and how well that ranks; None where the plan says it already."""
+    if plan.likeness is not None:
+        return None
+    report(f"new items {plan.model}", 0, None)
+    return ask_new_items(
+        plan.fit, known.activity, described, weights=plan.weights, random_state=plan.random_state
+    )
 
 
 def _check(plans: Sequence[Plan]) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from features.interactions import Interactions
 from features.weights import InteractionWeights
+from models.alike import Likeness
 from models.pooling import Pooling
 from models.recommender import FittedRecommender, Recommender
 from models.warm import fit_warm
@@ -32,6 +33,8 @@ class Plan:
     start : FittedRecommender, optional
         An earlier model of these parameters: the fit on all of the data begins where it ended. What is judged
         is always fitted afresh, since the earlier one may have seen what is asked.
+    likeness : Likeness, optional
+        How new items take their scores from known ones. Default: it is chosen, see `training.new_items`.
     limits : Limits
         How long `auto` may search, and what a decision of it may cost.
     weights : InteractionWeights
@@ -46,6 +49,7 @@ class Plan:
     pooling: Pooling | None = None
     limits: Limits = field(default_factory=Limits)
     start: FittedRecommender | None = None
+    likeness: Likeness | None = None
 
     def __post_init__(self) -> None:
         if self.model not in MODELS and not (self.model == "blend" and self.parameters is not None):

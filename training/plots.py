@@ -20,6 +20,8 @@ _LABELS = {
     "time": "items, later in time",
     "leave_one_out": "items, one held out",
     "second_site": "items on a second site",
+    "new_items": "new items, by their text",
+    "new_items_without_text": "new items, without text",
 }
 _COLOURS = (
     "tab:blue",
@@ -71,7 +73,7 @@ def metric_by_model(results: Sequence[Result], *, metric: str = "ndcg", k: int =
 
 def metric_by_segment(results: Sequence[Result], *, metric: str = "ndcg", k: int = MAIN_K) -> Figure:
     """One metric by what is known of the consumer: much (hot), little (warm) or nothing (cold)."""
-    mine = [one for one in results if one.segment != EVERYTHING and (one.metric, one.k) == (metric, k)]
+    mine = [one for one in results if one.segment in SEGMENTS and (one.metric, one.k) == (metric, k)]
     return _dots(results, mine, lambda one: one.segment, list(SEGMENTS), xlabel=f"{metric}@{k}")
 
 

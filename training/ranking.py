@@ -141,14 +141,16 @@ def _score_item_item(model: FittedItemItem, interactions: Interactions) -> Score
         interactions.by_kind[kind] @ sparse.diags_array(weight * mine) for kind, weight, mine in weights
     )
     own = sparse.csr_matrix(own, dtype=np.float32)
-    by_site: dict[int, sparse.csr_matrix] = {}
+    by_site: dict[tuple[int, int], sparse.csr_matrix] = {}
 
     def score(rows: NDArray[np.int64], site: slice) -> NDArray[np.float32]:
-        if site.start not in by_site:
+        if (site.start, site.stop) not in by_site:
             by_site.clear()
             whole = site == slice(0, len(model.items))
-            by_site[site.start] = model.matrix if whole else model.matrix[:, site]
-        spoken_for = (evidence[rows] @ by_site[site.start]).toarray() + own[rows][:, site].toarray()
+            by_site[site.start, site.stop] = model.matrix if whole else model.matrix[:, site]
+        spoken_for = (evidence[rows] @ by_site[site.start, site.stop]).toarray() + own[rows][
+            :, site
+        ].toarray()
         return np.asarray(scale[rows, np.newaxis] * spoken_for, dtype=np.float32)
 
     return score

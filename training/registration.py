@@ -11,6 +11,7 @@ from typing import Any
 
 from features.interactions import Interactions
 from features.snapshot import Snapshot
+from models.alike import ItemText
 from models.recommender import FittedRecommender
 from training.answers import ANSWERS_FILE, Answered, write_answers
 from training.cost import Cost, decision_us, folder_bytes
@@ -30,6 +31,7 @@ def register_model(
     *,
     plan: Plan,
     interactions: Interactions,
+    text: ItemText | None,
     results: Sequence[Result],
     answers: Answered,
     judgement: Judgement | None,
@@ -46,6 +48,7 @@ def register_model(
         model,
         interactions=interactions,
         pooling=plan.pools_by,
+        text=text,
         metrics=metrics,
         data=data,
         code_revision=revision,
@@ -58,6 +61,7 @@ def register_model(
         **model.parameters(),
         **{f"weights.{name}": value for name, value in model.weights.to_json().items()},
         **{f"pooling.{name}": value for name, value in plan.pools_by.to_json().items()},
+        **({} if text is None else {f"text.{name}": value for name, value in asdict(text.likeness).items()}),
         **{f"data.{name}": value for name, value in data.items()},
     }
     run.log(parameters=parameters, metrics={**metrics, **asdict(cost)})

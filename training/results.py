@@ -22,6 +22,7 @@ MAIN_K = 10
 RECALL_AT = (1, 2, 5, 10, 20)
 DEPTH = max(RECALL_AT)
 EVERYTHING = "all"
+NEW, KNOWN = "new", "known"
 POPULARITY = "popularity"
 EVALUATION_FOLDER = "evaluation"
 RESULTS_FILE = "results.json"
@@ -36,12 +37,14 @@ class Result:
     Attributes
     ----------
     protocol : str
-        What was asked: `redemptions`, `redemptions_sent`, `time`, `leave_one_out`, `second_site`.
+        What was asked: `redemptions`, `redemptions_sent`, `time`, `leave_one_out`, `second_site`, `new_items`
+        and `new_items_without_text` (see `training.new_items`).
     model : str
         Kind of the model, or `popularity` beside it.
     site_id, segment : str
         Whose queries: of one site, of consumers `hot`, `warm` or `cold` there; `all`. For promotions, which
-        are not of one site, it is what is known of the consumer on all sites.
+        are not of one site, it is what is known of the consumer on all sites; `new` or `known` where
+        only such items count as found.
     metric, k
         `ndcg`, `recall`, `mrr`, `hit_rate`, `coverage`, `popularity_bias`, and how many places count.
     mean, low, high : float

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from training.evaluate import SEGMENTS
-from training.results import EVERYTHING, MAIN_K, Result
+from training.results import EVERYTHING, KNOWN, MAIN_K, NEW, Result
 
 OVERALL_METRICS = ("ndcg", "recall", "mrr", "hit_rate", "coverage", "popularity_bias")
 
@@ -16,11 +16,12 @@ def slice_table(results: Sequence[Result], *, metric: str = "ndcg", k: int = MAI
     Returns
     -------
     DataFrame
-        Rows (asked, site, who, queries): all queries, then by what is known of the consumer, then by site.
+        Rows (asked, site, who, queries): all queries, then by what is known of the consumer (where new items
+        are asked about, by which items are to be found), then by site.
         Columns: the models. Empty text where it was not measured.
     """
     mine = [one for one in results if (one.metric, one.k) == (metric, k)]
-    order = {name: place for place, name in enumerate((EVERYTHING, *SEGMENTS))}
+    order = {name: place for place, name in enumerate((EVERYTHING, *SEGMENTS, NEW, KNOWN))}
     protocols = list(dict.fromkeys(one.protocol for one in mine))
     mine.sort(
         key=lambda one: (

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from features.errors import SnapshotRefused
+from features.forgetting import delete_outdated_snapshots
 from features.retention import held, prune_snapshots
 from features.snapshot import Snapshot, open_snapshot, take_snapshot
 from storage.database import Database
@@ -18,11 +18,12 @@ def fresh_snapshot(
 ) -> Iterator[Snapshot]:
     """What is stored now, as a snapshot below the home folder; afterwards only the newest few stay there.
 
-    However the block ends: an erased consumer is in no snapshot older than those.
+    However the block ends. What was taken before the newest erasure goes first.
     """
-    directory = _folder(settings)
+    directory = settings.snapshots_dir
     if progress is not None:
         progress("snapshot", 0, None)
+    delete_outdated_snapshots(database, settings)
     snapshot = take_snapshot(database, directory)
     if progress is not None:
         progress("snapshot", 1, 1)
@@ -42,17 +43,14 @@ def kept_snapshot(settings: Settings, digest: str) -> Iterator[Snapshot]:
     SnapshotRefused
         When it was deleted since, is damaged, or the start fits several.
     """
-    directory = _folder(settings)
+    directory = settings.snapshots_dir
     names = {path.name.rpartition("-")[2]: path for path in directory.glob("2*")}
     fitting = [path for name, path in names.items() if name.startswith(digest[: len(name)])]
     if len(fitting) != 1 or not digest:
         raise SnapshotRefused(
             f"{len(fitting)} snapshots in {directory} have the digest {digest!r}; there are: "
-            f"{', '.join(sorted(names)) or 'none'} (TAILOR_SNAPSHOTS_KEPT={settings.snapshots_kept} stay)"
+            f"{', '.join(sorted(names)) or 'none'} (TAILOR_SNAPSHOTS_KEPT={settings.snapshots_kept} stay, "
+            "and none from before somebody was erased)"
         )
     with held(fitting[0]):
         yield open_snapshot(fitting[0])
-
-
-def _folder(settings: Settings) -> Path:
-    return settings.home / "snapshots"

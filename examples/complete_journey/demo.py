@@ -1,19 +1,21 @@
-"""`tailor demo`: load the year of purchases, train, compare, serve, and play the story over HTTP."""
+"""`tailor demo`: load the year of purchases, train, compare, serve, play the story, open two shops."""
 
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from examples.complete_journey.story import STORY, play, wait_until_ready
 from examples.complete_journey.tables import read_complete_journey, write_import_files
-from storage.consumers import erase
+from examples.shops.shop import ShopFront
+from examples.shops.street import open_shops
 from storage.database import Database
-from storage.errors import UnknownConsumer
+from storage.events import NETWORK
 from storage.imports import import_activity, import_audiences, import_items, import_promotions
 from storage.settings import Settings
 from storage.subscribers import add_subscriber, issue_key, list_keys, list_subscribers, revoke_key
@@ -44,7 +46,7 @@ Progress = Callable[[], AbstractContextManager[Callable[[str, int, int | None], 
 def run(
     database: Database, settings: Settings, *, port: int, stay: bool, say: Say, progress: Progress
 ) -> dict[str, Any]:
-    """Play the demo and return the last decision; with `stay`, serve until interrupted.
+    """Play the demo and return the last decision; with `stay`, serve and open the shops until interrupted.
 
     Loaded again on a later day, the data keep their dates as long as the coupons shown are still live.
     """
@@ -63,13 +65,16 @@ def run(
     say.print(f"Champion: version {best.version}, {best.model}.")
     say.rule("3. Serve")
     keys = _keys(database)
-    with _server(port) as url:
+    with serve(port) as url:
         wait_until_ready(url)
         say.print(f"Serving at {url}.")
         say.rule("4. The story")
         decision = play(url, keys, say=say)
         if stay:
-            _stay(url, keys, say=say)
+            say.rule("5. Two shops")
+            with open_shops(database, service_port=port) as shops:
+                _invite(shops, say=say)
+                _stay(url, keys, say=say)
     return decision
 
 
@@ -93,15 +98,18 @@ def _shift(database: Database) -> timedelta:
 
 def _forget_the_story(database: Database) -> None:
     """Take back what the story's household did in an earlier run; its purchases are loaded again."""
-    with database.connection() as connection, suppress(UnknownConsumer):
-        erase(connection, STORY.consumer_id)
+    with database.connection() as connection:
+        connection.execute(
+            "DELETE FROM activity WHERE namespace = %s AND identifier = %s", (NETWORK, STORY.consumer_id)
+        )
 
 
 def _load(database: Database, settings: Settings, *, shift: timedelta, progress: Progress) -> None:
-    with progress() as report:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with progress() as report, tempfile.TemporaryDirectory(prefix=".demo-", dir=settings.home) as directory:
         report("reading tables", 0, 1)
         journey = read_complete_journey(FOLDER, shift=shift, until=DEMO_DAY)
-        files = write_import_files(journey, settings.home / "demo")
+        files = write_import_files(journey, Path(directory))
         report("reading tables", 1, 1)
 
         def bar(name: str) -> Callable[[Path, float, int], None]:
@@ -156,7 +164,7 @@ def _keys(database: Database) -> Mapping[str, str]:
 
 
 @contextmanager
-def _server(port: int) -> Any:
+def serve(port: int) -> Any:
     """`tailor serve` as a process of its own, stopped at the end however the story ends."""
     command = [sys.executable, "-m", "tailor", "serve", "--port", str(port)]
     # A session of its own: Ctrl-C reaches the demo alone, which then stops the server in order.
@@ -170,6 +178,22 @@ def _server(port: int) -> Any:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def _invite(shops: Mapping[str, ShopFront], *, say: Say) -> None:
+    """Say where the shops are and what to do there."""
+    first, second = shops.values()
+    like = next(shelf.name for shelf in first.brand.shelves if shelf.slug == "taco-night")
+    say.print(
+        f"\n  1. Open [bold]{first.origin}[/] ({first.brand.name}) in a browser, and accept all.\n"
+        f"  2. Look at three things you like, say of the shelf {like}.\n"
+        f"  3. Go next door, by the link at the top, to [bold]{second.origin}[/] ({second.brand.name}),\n"
+        "     and accept there, too: its offer follows what you looked at.\n\n"
+        "In the other direction it works as well. Say no instead, and nothing is kept; [bold]Your data[/],\n"
+        "at the top right, shows all that is known of you, and erases it.\n",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _stay(url: str, keys: Mapping[str, str], *, say: Say) -> None:

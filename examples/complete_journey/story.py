@@ -117,9 +117,11 @@ def _tell(decision: Mapping[str, Any], *, say: Say) -> None:
     what, how = escape(promotion["title"]), escape(f"{decision['strategy']}, {promotion['promotion_id']}")
     say.print(f"  [bold green]{what}[/]  [dim]({how})[/]")
     for reason in promotion["reasons"][:3]:
+        # Of an item that few have seen another subscriber is told nothing more.
+        what = reason["title"] or reason["item_id"]
         say.print(
             f"    {reason['share']:>4.0%} because of the {reason['kind'].replace('_', ' ')}"
-            f" of {reason['title'] or reason['item_id']} on {reason['site_id']}",
+            f"{f' of {what}' if what else ''} on {reason['site_id']}",
             markup=False,
             highlight=False,
         )

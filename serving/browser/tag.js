@@ -139,9 +139,12 @@
   function contact() {
     if (due) return;
     due = true;
-    contacts = contacts.then(() => { due = false; return tell(); }).catch(fault)
+    let fresh;
+    contacts = contacts.then(() => { due = false; fresh = load().pending; return tell(); }).catch(fault)
       .then(identify).catch(fault)
-      .then(() => { flush(); return decide(); }).catch(fault);
+      // Whoever has just agreed becomes known by what is sent now; later, nobody waits for it.
+      .then(() => { const sent = flush(); return fresh && sent; }).catch(fault)
+      .then(decide).catch(fault);
   }
 
   function tell() {
@@ -180,21 +183,22 @@
     });
   }
 
-  let sending = false;
+  // What is on its way, if anything is.
+  let sending = null;
 
   function flush() {
     const batch = load().events.concat(shown().out);
-    if (sending || !batch.length || !agreed()) return;
-    sending = true;
+    // Events wait for the word that they are kept by.
+    if (sending || !batch.length || !agreed() || load().pending) return sending;
     const asks = who();
-    post('/activity', { events: batch.map((event) => Object.assign({}, event, asks)) }).then(() => true, (problem) => {
+    sending = post('/activity', { events: batch.map((event) => Object.assign({}, event, asks)) }).then(() => true, (problem) => {
       fault();
       // What cannot be understood now never will be; all else is tried again on the next contact.
       const hopeless = [400, 413, 422].includes(problem);
       if (hopeless) tailor.dropped += batch.length;
       return hopeless;
     }).then((done) => {
-      sending = false;
+      sending = null;
       if (!done) return;
       const open = (one) => !batch.some((other) => other.event_id === one.event_id);
       const state = load();
@@ -206,6 +210,7 @@
       keep(kept);
       flush();
     }).catch(fault);
+    return sending;
   }
 
   // ---- Activity.
@@ -232,7 +237,8 @@
       keep(kept);
       outcome('promotion_conversion', click);
     }
-    flush();
+    if (state.pending) contact();
+    else flush();
   }
 
   const stamp = (event) => Object.assign(event, { event_id: hex(9), occurred_at: new Date().toISOString() });
@@ -393,8 +399,9 @@
     watchVisible(body, () => outcome('promotion_view', click));
   }
 
-  const why = (reasons) => new Set(reasons.slice(0, 3).map((one) => 'Because you '
-    + ({ page_view: 'viewed ', purchase: 'bought ' }[one.kind] || 'looked into ') + (one.title || 'something')
+  // What others may know of a site may be less than the title.
+  const why = (reasons) => new Set(reasons.slice(0, 3).map((one) => 'Because ' + (one.title ? '' : 'of what ') + 'you '
+    + ({ page_view: 'viewed', purchase: 'bought' }[one.kind] || 'looked into') + (one.title ? ' ' + one.title : '')
     + (one.site_id === site ? ' here' : ' at ' + one.site_id)));
 
   // Seen: half of it in view for one second.

@@ -5,20 +5,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from benchmarks.load import NoGenerator, post, post_at_rate
+from benchmarks.load import NoGenerator, post, post_at_rate, post_each
 from benchmarks.report import run
 
 
 @pytest.fixture
 def answering():
     """A server that answers what it is told to; (URL, how to say it)."""
-    told = {"status": 200, "asked": 0}
+    told = {"status": 200, "asked": 0, "bodies": []}
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
-            self.rfile.read(int(self.headers["content-length"]))
+            told["bodies"].append(self.rfile.read(int(self.headers["content-length"])))
             told["asked"] += 1
             self.send_response(told["status"])
             self.send_header("Content-Length", "2")
@@ -49,6 +49,21 @@ def test_an_answer_that_is_no_success_ends_it(answering):
     with pytest.raises(ExceptionGroup) as raised:
         post_at_rate(url, b"{}", headers={}, per_second=200, seconds=0.1)
     assert "503 Service Unavailable" in str(raised.value.exceptions[0])
+
+
+def test_each_body_is_sent_once_over_few_connections(answering):
+    url, told = answering
+    bodies = [b"%d" % number for number in range(50)]
+    load, answers = post_each(url, bodies, headers={}, connections=3)
+    assert sorted(told["bodies"]) == sorted(bodies)
+    assert answers == [b"{}"] * len(load.milliseconds) == [b"{}"] * 50
+
+
+def test_an_answer_to_one_of_many_bodies_that_is_no_success_ends_it(answering):
+    url, told = answering
+    told["status"] = 503
+    with pytest.raises(RuntimeError, match="503 Service Unavailable"):
+        post_each(url, [b"{}"], headers={}, connections=1)
 
 
 def test_without_a_generator_a_benchmark_says_that_it_was_not_measured(monkeypatch, capsys):

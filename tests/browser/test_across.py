@@ -7,8 +7,6 @@ from uuid import uuid4
 
 import pytest
 
-from tests.browsing import find_chromium
-
 pytestmark = pytest.mark.browser
 
 
@@ -152,13 +150,11 @@ def mentions(shops, name):
 
 
 @pytest.fixture
-def guarded_person(chromium, new_person):
+def guarded_person(chromium):
     """A profile of a browser that keeps third parties' cookies from pages."""
-    browser = chromium.browser_type.launch(
-        executable_path=find_chromium(), args=["--no-sandbox", "--test-third-party-cookie-phaseout"]
-    )
-    yield new_person(browser=browser)
-    browser.close()
+    context = chromium.new_context()
+    yield context
+    context.close()
 
 
 def test_without_third_parties_cookies_a_link_carries_the_visitor_over(shops, guarded_person):

@@ -467,7 +467,7 @@ def test_a_promotion_is_text_picture_code_and_reasons_in_words(network: Network,
     assert slot.locator("img").get_attribute("src") == network.url("/merlot.svg")
     slot.get_by_text("Why this?").click()
     assert slot.locator(".tailor-reason").all_inner_texts() == [
-        "Because you viewed something at grocery",
+        "Because of what you viewed at grocery",
         "Because you bought Rioja here",
     ]
 

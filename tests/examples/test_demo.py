@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -69,3 +71,25 @@ def test_the_demo_stopped_in_the_middle_leaves_no_process_and_can_be_run_again(h
     assert demo.returncode == 130
     assert processes_of(home) == []
     assert not list(home.glob(".training-*"))
+
+
+def test_the_demo_opens_two_shops_and_closes_them_when_it_is_stopped(home: Path):
+    demo = start(home)
+    assert demo.stderr is not None
+    said = ""
+    for line in demo.stderr:
+        said += line
+        if "Still serving" in line:
+            break
+    origins = re.findall(r"http://(?:grocery|produce)\.localhost:\d+", said)
+    assert len(origins) == 2, said
+    ports = [int(origin.rsplit(":", maxsplit=1)[1]) for origin in origins]
+    for port, name in zip(ports, ("The Larder", "Green Barrow"), strict=True):
+        assert f"<title>{name}" in httpx.get(f"http://127.0.0.1:{port}/").text
+    os.killpg(demo.pid, signal.SIGINT)
+    demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert processes_of(home) == []
+    for port in ports:
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://127.0.0.1:{port}/")

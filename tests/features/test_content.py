@@ -1,11 +1,14 @@
 """What an item says, word by word."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.metrics.pairwise import cosine_similarity
 
-from features.content import item_vectorizer, item_words
+from features.content import Vocabulary, item_vectorizer, item_words
 
 SHOES = [
     {
@@ -53,3 +56,22 @@ def test_words_of_one_item_only_are_left_out_and_a_clone_learns_anew() -> None:
     assert "red" not in words
     assert "running" in words
     assert clone(vectorizer).fit(SHOES[2:]).get_feature_names_out().tolist() == ["category=garden", "garden"]
+
+
+def test_a_vocabulary_makes_the_same_vectors_without_scikit_learn() -> None:
+    fitted = item_vectorizer(min_items=1).fit(SHOES)
+    vocabulary = Vocabulary.of(fitted)
+    assert np.array_equal(vocabulary.words, fitted.get_feature_names_out())
+    items = [*SHOES, {}, {"title": "shoe shoe unheard"}]
+    assert np.allclose(vocabulary.vectors(items).toarray(), fitted.transform(items).toarray(), atol=1e-6)
+    assert vocabulary.vectors(items).dtype == np.float32
+    assert vocabulary.vectors([]).shape == (0, len(vocabulary.words))
+
+
+def test_words_of_too_many_items_are_left_out() -> None:
+    assert "running" not in item_vectorizer(max_items=1, min_items=1).fit(SHOES).get_feature_names_out()
+
+
+def test_reading_words_needs_no_scikit_learn() -> None:
+    code = "import sys, features.content; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

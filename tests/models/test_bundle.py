@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from features.content import Vocabulary
 from features.ids import ItemIds
 from features.weights import InteractionWeights
+from models.alike import ItemText, Likeness
 from models.als import Als, FittedAls
 from models.bundle import read_bundle, write_bundle
 from models.errors import BundleRefused, InvalidModel
@@ -27,6 +29,10 @@ WEIGHTS = InteractionWeights(half_life_days=30)
 REACH = Reach(ITEMS, np.array([3, 1, 2], dtype=np.int32), np.array([3, 2], dtype=np.int32))
 FILES = ("items.json", "model.safetensors", "popularity.safetensors")
 POPULARITY = FittedPopularity(ITEMS, WEIGHTS, np.array([0.25, 0.75, 1], dtype=np.float32))
+VOCABULARY = Vocabulary(("red", "shoe"), np.array([2, 1], dtype=np.float32))
+TEXT = ItemText(
+    ITEMS, VOCABULARY, VOCABULARY.vectors([{"title": "red shoe"}, {}, {"title": "shoe"}]), Likeness(2, 0.5)
+)
 MODEL = FittedAls(ITEMS, WEIGHTS, np.eye(3, 4, dtype=np.float32), Als(factors=4))
 
 
@@ -302,6 +308,67 @@ def test_a_harmed_bundle_is_refused_with_its_reason(
     harm(bundle)
     with pytest.raises(BundleRefused, match=reason):
         read_bundle(bundle)
+
+
+@pytest.fixture
+def bundle_with_text(tmp_path: Path) -> Path:
+    write(tmp_path / "bundle", text=TEXT)
+    return tmp_path / "bundle"
+
+
+def test_what_the_items_say_comes_back(bundle_with_text: Path) -> None:
+    text = read_bundle(bundle_with_text).text
+    assert text is not None
+    assert (text.vocabulary.words, text.likeness) == (("red", "shoe"), Likeness(2, 0.5))
+    assert np.array_equal(text.vectors.toarray(), TEXT.vectors.toarray())
+    assert np.array_equal(text.vocabulary.worth, TEXT.vocabulary.worth)
+
+
+def test_a_bundle_without_text_has_none(bundle: Path) -> None:
+    assert read_bundle(bundle).text is None
+
+
+def test_the_text_of_other_items_is_not_written(tmp_path: Path) -> None:
+    other = ItemText(ItemIds({"books": ["1"]}), TEXT.vocabulary, TEXT.vectors[:1], TEXT.likeness)
+    with pytest.raises(InvalidModel, match="the text is of"):
+        write(tmp_path / "bundle", text=other)
+
+
+def drop(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    files = json.loads((bundle / "manifest.json").read_text())["files"]
+    del files[name]
+    rewrite(bundle, files=files)
+
+
+TEXT_REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "half of it": (lambda b: drop(b, "text.json"), "lists the files"),
+    "no object": (lambda b: replace(b, "text.json", b"[]"), "text.json is a list"),
+    "other words": (
+        lambda b: replace(b, "text.json", b'{"words": ["red"], "n_alike": 2, "share": 1.0}'),
+        "expected float32",
+    ),
+    "a surprising array": (
+        lambda b: replace(b, "text.safetensors", arrays(**TEXT.arrays(), more=np.zeros(1, np.float32))),
+        "surprising arrays: more",
+    ),
+    "columns beyond": (
+        lambda b: replace(
+            b, "text.safetensors", arrays(**{**TEXT.arrays(), "columns": np.full(3, 2, dtype=np.int32)})
+        ),
+        "beyond",
+    ),
+    "changed": (lambda b: (b / "text.json").write_bytes(b"{}"), "text.json is cut short"),
+}
+
+
+@pytest.mark.parametrize(("harm", "reason"), TEXT_REFUSALS.values(), ids=list(TEXT_REFUSALS))
+def test_a_bundle_with_a_harmed_text_is_refused(
+    bundle_with_text: Path, harm: Callable[[Path], object], reason: str
+) -> None:
+    harm(bundle_with_text)
+    with pytest.raises(BundleRefused, match=reason):
+        read_bundle(bundle_with_text)
 
 
 def test_another_digest_than_expected_is_refused(bundle: Path) -> None:

@@ -112,7 +112,7 @@ def test_what_is_worth_a_search_and_how_many_it_looks_for() -> None:
     assert not worth_a_search(10_000, 64)
     assert worth_a_search(10_000, 256)
     assert not worth_a_search(1000, 4096)
-    assert [shortlist_length(n, 1) for n in (100, 10_000, 1_000_000)] == [100, 400, 2000]
+    assert [shortlist_length(n, 1) for n in (100, 10_000, 1_000_000)] == [100, 400, 5000]
     assert shortlist_length(10_000, 50) == 1000
 
 

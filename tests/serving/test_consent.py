@@ -166,6 +166,23 @@ def test_withdrawing_use_across_sites_leaves_the_site_itself(service, browser):
     assert {row["cross_site"] for row in rows["activity"]} == {False}
 
 
+def test_a_server_says_what_a_consumer_agrees_to_on_its_sites(service, world, database_rows):
+    name = uuid4().hex
+    service.send(world.event(name, "fiction1"), world.event(name, "fiction2"))
+    service.send(world.event(name, "lamp1", site_id="kitchen"), key=service.keys.pans)
+    path, body = f"/v1/consumers/{name}", {"purposes": ["same_site"]}
+    answer = service.call("PUT", path, key=service.keys.pages, json=body)
+    assert answer.json() == {"consumer_id": name, "purposes": ["same_site"], "deleted": 0, "limited": 2}
+    query = "SELECT site_id, cross_site FROM activity WHERE identifier = %s ORDER BY 1, 2"
+    assert database_rows(query, name) == [("books", False), ("books", False), ("kitchen", True)]
+    # Later events of the server count for no more, whatever its basis.
+    service.send(world.event(name, "fiction3"))
+    assert database_rows(query, name).count(("books", False)) == 3
+    body = {"purposes": [], "site_id": "books"}
+    assert service.call("PUT", path, key=service.keys.pages, json=body).json()["deleted"] == 3
+    assert service.call("PUT", path, key=service.keys.pans, json=body).status_code == 403
+
+
 def consumer_of(site, visitor):
     from storage.events import derived_consumer_id
 

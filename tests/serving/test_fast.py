@@ -1,4 +1,4 @@
-"""The fast way to a decision answers as the long one does, whatever is asked."""
+"""The fast way to decisions and activity answers as the long one does, whatever is asked."""
 
 import json
 
@@ -64,6 +64,63 @@ def test_a_page_is_let_through_both_ways(service):
     fast, long = both_ways(service, body, key=service.keys.pages_public, Origin="https://books.example")
     assert comparable(fast) == comparable(long)
     assert fast.headers["access-control-allow-origin"] == "https://books.example"
+
+
+BATCHES = {
+    "stored": [{}],
+    "stored once": [{"event_id": "once"}, {"event_id": "once"}],
+    "partly quarantined": [{}, {"kind": "dance"}, "no event"],
+    "an outcome without its token": [{"kind": "promotion_click"}],
+    "somebody else's site": [{}, {"site_id": "kitchen"}],
+    "a site that nobody knows": [{"site_id": "bokos"}],
+    "nothing": [],
+}
+
+
+def both_ways_in(service, bodies, *, key=None):
+    """The answers to two bodies; the second's path is written such that it goes the long way."""
+    return [
+        service.call("POST", path, content=body, key=key or service.keys.pages)
+        for path, body in zip(("/v1/activity", "/v1/activity/"), bodies, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
+def test_activity_is_answered_alike_both_ways(service, world, batch):
+    bodies = [
+        json.dumps(
+            {
+                "events": [
+                    {**world.event(way, "cook1", event_id=f"{way} {number}"), **one}
+                    if one != "no event"
+                    else one
+                    for number, one in enumerate(batch)
+                ]
+            }
+        ).encode()
+        for way in ("fast", "long")
+    ]
+    fast, long = both_ways_in(service, bodies)
+    # A way of its own for each event, or the second would be a duplicate of the first.
+    told = json.loads(fast.text.replace("fast ", "long "))
+    assert (fast.status_code, told) == (long.status_code, long.json())
+    assert comparable(fast)[1:3] == comparable(long)[1:3]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"events": 3}', b'{"events": ["\xff"]}', b" " * 1_000_001]
+)
+def test_activity_that_is_none_is_refused_alike_both_ways(service, body):
+    fast, long = both_ways_in(service, [body, body])
+    assert fast.status_code in {400, 413}
+    assert comparable(fast) == comparable(long)
+
+
+def test_activity_without_a_key_is_refused_alike_both_ways(service, world):
+    body = json.dumps({"events": [world.event("keyless", "cook1")]}).encode()
+    fast, long = both_ways_in(service, [body, body], key="nobody's")
+    assert fast.status_code == 401
+    assert comparable(fast) == comparable(long)
 
 
 def test_other_methods_are_refused_as_everywhere(service):

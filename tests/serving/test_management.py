@@ -1,5 +1,8 @@
 """Items and promotions over HTTP, health, metrics and the description of the API."""
 
+import re
+from collections import Counter
+
 import pytest
 
 
@@ -115,6 +118,27 @@ def test_an_item_is_created_replaced_listed_and_forgotten(service):
     assert service.call("GET", "/v1/items/books/a/b%20c", key=key).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/items?site_id=kitchen&cursor=%00",
+        "/v1/items/kitchen/%00",
+        "/v1/promotions?cursor=a%00",
+        "/v1/promotions/%00",
+        "/v1/promotions/%0A",
+        "/v1/consumers/%00",
+        "/v1/sites?cursor=%00",
+        "/v1/sites/%00",
+        "/v1/subscribers/%0A",
+    ],
+)
+def test_an_address_with_what_no_id_holds_finds_nothing_and_breaks_nothing(service, path):
+    answer = service.call("GET", path, key=service.keys.pans)
+    assert answer.status_code in (200, 400, 403, 404), answer.text
+    if answer.status_code != 200:
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_a_subscriber_reads_its_own_entry_and_sites(service):
     key = service.keys.pages
     [site] = service.call("GET", "/v1/sites", key=key).json()["items"]
@@ -126,7 +150,7 @@ def test_a_subscriber_reads_its_own_entry_and_sites(service):
     assert service.call("GET", "/v1/subscribers/pans", key=key).status_code == 403
 
 
-def test_a_consumer_is_exported_and_erased_as_far_as_the_site_is_ours(service, world):
+def test_a_consumer_is_exported_and_erased_as_far_as_the_site_is_ours(service, world, database_rows):
     service.send(world.event("leaver", "fiction1"))
     service.send(world.event("leaver", "lamp1", site_id="kitchen"), key=service.keys.pans)
     kept = service.call("GET", "/v1/consumers/leaver", key=service.keys.pages).json()
@@ -135,8 +159,15 @@ def test_a_consumer_is_exported_and_erased_as_far_as_the_site_is_ours(service, w
     assert (gone["activity"], gone["identifiers"]) == (1, 0)
     assert service.call("GET", "/v1/consumers/leaver", key=service.keys.pages).status_code == 404
     assert [one["site_id"] for one in service.decide("leaver")["promotion"]["reasons"]] == ["kitchen"]
-    assert service.call("DELETE", "/v1/consumers/leaver", key=service.keys.pans).json()["identifiers"] == 1
+    gone = service.call("DELETE", "/v1/consumers/leaver", key=service.keys.pans).json()
+    assert (gone["activity"], gone["identifiers"]) == (1, 1)
     assert service.decide("leaver")["strategy"] == "popularity"
+    again = service.call("DELETE", "/v1/consumers/leaver", key=service.keys.pans).json()
+    assert (again["activity"], again["erasure_id"]) == (0, None)
+    [(asked_by, rows)] = database_rows(
+        "SELECT asked_by, rows_deleted FROM erasure WHERE erasure_id = %s", gone["erasure_id"]
+    )
+    assert (asked_by, rows["activity"]) == ("subscriber pans", 1)
 
 
 def test_health_tells_what_serves(service):
@@ -157,6 +188,21 @@ def test_the_metrics_count_decisions_by_strategy_and_version(service):
     before = counted()
     service.decide("somebody to count")
     assert counted() == before + 1
+
+
+def test_every_stage_of_every_16th_request_is_timed(service, world):
+    def counted():
+        page = service.call("GET", "/v1/metrics").text
+        lines = [line for line in page.splitlines() if line.startswith("tailor_stage_seconds_count{")]
+        return Counter({re.search('stage="([a-z]+)"', line)[1]: float(line.split()[-1]) for line in lines})
+
+    before = counted()
+    for _ in range(32):
+        service.decide("somebody to time")
+        service.send(world.event("somebody to time", "cook1"))
+    timed = counted() - before
+    # The pages of metrics need no key; both kinds of calls do.
+    assert timed == {"auth": 4, "read": 2, "score": 2, "sign": 2, "decide": 2, "store": 2}
 
 
 def test_the_api_describes_itself(service):

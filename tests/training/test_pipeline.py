@@ -98,6 +98,20 @@ def test_what_is_registered_is_the_bundle_and_what_was_measured(
     assert protocols == {"redemptions", "time", "second_site"}
 
 
+def test_nothing_but_its_snapshot_names_the_consumers_that_a_training_learned_from(
+    filled: Database, settings: Settings
+) -> None:
+    with filled.connection() as connection:
+        connection.execute("UPDATE activity SET identifier = 'somebody-' || identifier")
+        connection.execute("UPDATE identifier SET identifier = 'somebody-' || identifier")
+        connection.execute("UPDATE identifier SET consumer_id = 'somebody-' || consumer_id")
+    train(filled, settings, model="als")
+    files = [path for path in settings.home.rglob("*") if path.is_file()]
+    naming = [path for path in files if b"somebody-" in path.read_bytes()]
+    assert naming
+    assert [path for path in naming if not path.is_relative_to(settings.snapshots_dir)] == []
+
+
 def test_every_figure_of_a_version_can_be_read_back(
     trained: dict[str, TrainingReport], settings: Settings
 ) -> None:

@@ -70,9 +70,12 @@ CREATE TABLE retention_sweep (
 );
 """
 
+# Whose event it is tells its identifier: a second name would be left over when the first is erased.
+DECISIONS = "UPDATE activity SET decision = decision - 'consumer_id' WHERE decision IS NOT NULL;"
+
 
 def upgrade() -> None:
-    for statements in (CONSENT, IDENTITY, SHARING, RECORDS):
+    for statements in (CONSENT, IDENTITY, SHARING, RECORDS, DECISIONS):
         op.execute(statements.replace(":", r"\:"))
 
 
