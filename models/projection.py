@@ -201,6 +201,14 @@ class Projection:
     def __repr__(self) -> str:
         return f"Projection({self.n_promotions} promotions, {len(self._indices)} cells, {self.pooling})"
 
+    def covers(self, coverage: sparse.csr_matrix) -> bool:
+        """Whether it was made of the very same coverage."""
+        return (
+            coverage.shape[0] == self.n_promotions
+            and np.array_equal(coverage.indptr, self._indptr)
+            and np.array_equal(coverage.indices, self._covered)
+        )
+
     def covered(self, promotion_index: int) -> NDArray[np.int32]:
         """Known items that a promotion covers, int32[n], ascending; not to be written to."""
         return self._covered[self._indptr[promotion_index] : self._indptr[promotion_index + 1]]

@@ -29,10 +29,13 @@ class Coverage:
     indptr: NDArray[np.int64]
     pair_index: NDArray[np.int32]
 
-    def first(self, row: int) -> tuple[str, str] | None:
-        """Return the first item that a promotion covers, or None when it covers nothing."""
-        start, end = int(self.indptr[row]), int(self.indptr[row + 1])
-        return self.pairs[int(self.pair_index[start])] if end > start else None
+    def first(self, rows: NDArray[np.intp]) -> tuple[tuple[str, str] | None, ...]:
+        """Return the first item that each of some promotions covers, or None where it covers nothing."""
+        starts = self.indptr[rows]
+        covers = starts < self.indptr[rows + 1]
+        places = np.full(len(rows), -1, dtype=np.int64)
+        places[covers] = self.pair_index[starts[covers]]
+        return tuple(None if place < 0 else self.pairs[place] for place in places.tolist())
 
 
 @dataclass(frozen=True, eq=False, slots=True)

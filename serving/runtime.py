@@ -403,7 +403,7 @@ class Runtime:
         elif model is None or (model.info.version, model.info.digest) != (entry.version, entry.digest):
             model, problem = self._take_over(entry, model)
         signer = TokenSigner(state.secrets, lifetime=timedelta(days=self.limits.token_days))
-        return make_view(state, model, signer=signer, model_problem=problem)
+        return make_view(state, model, signer=signer, model_problem=problem, before=self._view)
 
     def _take_over(self, entry: Champion, running: LiveModel | None) -> tuple[LiveModel | None, str | None]:
         settings = self._settings

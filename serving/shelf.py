@@ -1,7 +1,7 @@
 """What may be shown on one site: its promotions in one block, projected onto what the model knows."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -110,15 +110,39 @@ def _between(*moments_s: NDArray[np.float64], moment: float) -> tuple[float, flo
     return together[came].max(initial=-np.inf), together[~came].min(initial=np.inf)
 
 
-def make_shelves(catalogue: Catalogue, model: LiveModel | None) -> Mapping[str, Shelf]:
-    """Return the shelf of every site that has one, for the champion that serves."""
+NO_SHELVES: Mapping[str, Shelf] = MappingProxyType({})
+
+
+def make_shelves(
+    catalogue: Catalogue, model: LiveModel | None, *, before: Mapping[str, Shelf] = NO_SHELVES
+) -> Mapping[str, Shelf]:
+    """Return the shelf of every site that has one, for the champion that serves.
+
+    Parameters
+    ----------
+    before : shelves that were made for the same champion; those of sites where nothing has changed are kept.
+    """
     covered = None if model is None else coverage_matrix(catalogue.coverage, model)
-    return MappingProxyType(
-        {
-            site_id: _make_shelf(site_id, rows, catalogue=catalogue, covered=covered, model=model)
-            for site_id, rows in catalogue.rows_of.items()
-        }
-    )
+    shelves = {}
+    for site_id, rows in catalogue.rows_of.items():
+        promotions = tuple(catalogue.promotions[row] for row in rows)
+        on_site = None if covered is None else covered[rows]
+        kept = before.get(site_id)
+        if kept is not None and kept.promotions == promotions and _covers(kept.projection, on_site):
+            # Items may have got another title, and what is unknown to the model may be covered.
+            first = catalogue.coverage.first(rows)
+            shelves[site_id] = replace(kept, items=catalogue.items, first_covered=first)
+        else:
+            shelves[site_id] = _make_shelf(
+                site_id, rows, promotions, catalogue=catalogue, covered=on_site, model=model
+            )
+    return MappingProxyType(shelves)
+
+
+def _covers(projection: Projection | None, covered: sparse.csr_matrix | None) -> bool:
+    if projection is None or covered is None:
+        return projection is None and covered is None
+    return projection.covers(covered)
 
 
 def coverage_matrix(coverage: Coverage, model: LiveModel) -> sparse.csr_matrix:
@@ -136,28 +160,30 @@ def coverage_matrix(coverage: Coverage, model: LiveModel) -> sparse.csr_matrix:
     if isinstance(model.bundle.model, FittedWithUnseen):
         trained = known & (model.bundle.model.column.take(columns, mode="clip") >= 0)
         known &= trained | (np.bincount(rows[trained], minlength=len(coverage.indptr) - 1)[rows] == 0)
-    return sparse.csr_matrix(
+    covered = sparse.csr_matrix(
         (np.ones(int(known.sum()), dtype=np.float32), (rows[known], columns[known])),
         shape=(len(coverage.indptr) - 1, len(ids)),
     )
+    covered.sort_indices()
+    return covered
 
 
 def _make_shelf(
     site_id: str,
     rows: NDArray[np.intp],
+    promotions: tuple[PromotionRow, ...],
     *,
     catalogue: Catalogue,
     covered: sparse.csr_matrix | None,
     model: LiveModel | None,
 ) -> Shelf:
-    promotions = tuple(catalogue.promotions[row] for row in rows)
     codes = {
         name: code for code, name in enumerate(sorted({p.audience_id for p in promotions if p.audience_id}))
     }
     names = {name for p in promotions if p.placements is not None for name in p.placements}
     projection = None
     if covered is not None and model is not None:
-        projection = Projection(covered[rows], model.bundle.pooling, model=model.bundle.model)
+        projection = Projection(covered, model.bundle.pooling, model=model.bundle.model)
     return Shelf(
         site_id=site_id,
         promotions=promotions,
@@ -172,7 +198,7 @@ def _make_shelf(
             }
         ),
         anywhere=np.array([p.placements is None for p in promotions], dtype=np.bool_),
-        first_covered=tuple(catalogue.coverage.first(int(row)) for row in rows),
+        first_covered=catalogue.coverage.first(rows),
         items=catalogue.items,
         projection=projection,
     )

@@ -9,7 +9,7 @@ from serving.errors import NotASubscriber
 from serving.live_model import LiveModel
 from serving.members import Members
 from serving.newcomers import knowing_the_new
-from serving.shelf import Shelf, make_shelves
+from serving.shelf import NO_SHELVES, Shelf, make_shelves
 from serving.token import TokenSigner
 from storage.activity_cookie import PURPOSE
 from storage.catalogue import Stamp, catalogue_stamp, read_catalogue
@@ -77,11 +77,17 @@ class View:
 
 
 def make_view(
-    state: State, model: LiveModel | None, *, signer: TokenSigner, model_problem: str | None = None
+    state: State,
+    model: LiveModel | None,
+    *,
+    signer: TokenSigner,
+    model_problem: str | None = None,
+    before: View | None = None,
 ) -> View:
-    """Put a catalogue and a champion together."""
+    """Put a catalogue and a champion together; what has not changed is taken from the view `before`."""
     model = None if model is None else knowing_the_new(model, state.catalogue)
-    shelves = make_shelves(state.catalogue, model)
+    kept = before.shelves if before is not None and before.model is model else NO_SHELVES
+    shelves = make_shelves(state.catalogue, model, before=kept)
     seals = Seals(
         cookie=Seal(state.secrets, purpose=PURPOSE),
         network=Seal(state.secrets, purpose="network-cookie"),

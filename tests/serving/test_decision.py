@@ -19,11 +19,15 @@ from benchmarks.decision import (
     make_ridge,
 )
 from features.history import history_vector
+from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.popularity import FittedPopularity
-from serving.answer import Decision
+from serving.answer import Decision, FeaturedItem
+from serving.catalog import Catalogue, Coverage
 from serving.decision import Ranking, rank, rank_all
-from serving.shelf import Shelf
+from serving.members import Members
+from serving.shelf import Shelf, make_shelves
+from storage.catalogue import PromotionRow
 from storage.reader import ConsumerRecord
 from storage.recent import Events
 
@@ -152,3 +156,45 @@ def test_promotions_for_an_audience_are_shown_to_its_members_only() -> None:
     ]
     some = np.array([1, 2])
     assert shelf.eligible(NOW, placement=None, audiences=["new"], among=some).tolist() == [True, False]
+
+
+def test_only_the_shelves_of_sites_that_changed_are_made_anew() -> None:
+    items = make_items(4, n_sites=2)
+    model = make_counter(make_als(items, 2), 4).model
+    first = make_catalogue({"shop-0": ["a", "b"], "shop-1": ["c", "d"]}, items)
+    shelves = make_shelves(first, model)
+
+    def made_anew(catalogue: Catalogue) -> set[str]:
+        later = make_shelves(catalogue, model, before=shelves)
+        assert {site: shelf.items for site, shelf in later.items()} == dict.fromkeys(later, catalogue.items)
+        return {site for site, shelf in later.items() if shelf.projection is not shelves[site].projection}
+
+    assert made_anew(first) == set()
+    assert made_anew(replace(first, items={("shop-0", "x"): FeaturedItem("shop-0", "x")})) == set()
+    assert made_anew(make_catalogue({"shop-0": ["a", "b"], "shop-1": ["c", "d", "e"]}, items)) == {"shop-1"}
+    assert made_anew(make_catalogue({"shop-0": ["b"], "shop-1": ["c", "d"]}, items)) == {"shop-0"}
+    assert made_anew(make_catalogue({"shop-0": ["a", "b"], "shop-1": ["c", "d"]}, items, shift=1)) == set(
+        shelves
+    )
+    retitled = tuple(
+        row._replace(title="new") if row.promotion_id == "c" else row for row in first.promotions
+    )
+    assert made_anew(replace(first, promotions=retitled)) == {"shop-1"}
+
+
+def make_catalogue(promotions: dict[str, list[str]], items: ItemIds, *, shift: int = 0) -> Catalogue:
+    """Some promotions on each site, each for an item of this site."""
+    rows = [(site, name) for site, names in promotions.items() for name in names]
+    pairs = tuple((site, f"item-{(ord(name) + shift) % 4:08d}") for site, name in rows)
+    assert all(items.index(*pair) is not None for pair in pairs)
+    return Catalogue(
+        members=Members({}, {}, {}, frozenset(), {}, NOW),
+        promotions=tuple(PromotionRow(name, None, name, *[None] * 8) for _, name in rows),
+        rows_of={
+            site: np.array([row for row, (here, _) in enumerate(rows) if here == site]) for site in promotions
+        },
+        coverage=Coverage(
+            pairs=pairs, indptr=np.arange(len(rows) + 1), pair_index=np.arange(len(rows), dtype=np.int32)
+        ),
+        items={},
+    )
