@@ -1009,6 +1009,22 @@ def _print_benchmark(report: "BenchmarkReport") -> None:
         markup=False,
     )
     _print_table([_benchmarked(line) for line in report.lines])
+    if any(line.untouched for line in report.lines):
+        stdout.print(
+            f"\nonly items that the consumer had nothing to do with before ({report.n_untouched} rankings)",
+            highlight=False,
+        )
+        _print_table(
+            [
+                {
+                    "model": line.model,
+                    "from": line.origin,
+                    **{name: _figure(one, line.origin) for name, one in line.untouched.items()},
+                }
+                for line in report.lines
+                if line.untouched
+            ]
+        )
     stdout.print(
         f"{report.wall_s:.1f} s in all, {report.peak_bytes / 1e6:.0f} MB at most; ±: half of a 95 % interval",
         highlight=False,
