@@ -955,13 +955,16 @@ def _rounded(value: float | None, form: str, *, per: float = 1) -> str:
 
 def _print_slices(rows: "Sequence[ComparedModel]", results: "Sequence[Result]") -> None:
     """NDCG@10 slice by slice, then every metric over all queries."""
-    from training.slices import metric_table, slice_table
+    from training.slices import metric_table, parts_as_wide_as, slice_table
 
     if len({row.asked for row in rows}) > 1:
         stdout.print("these versions were asked different questions: their figures do not compare")
     for title, table in (("NDCG@10", slice_table(results)), ("all queries", metric_table(results))):
         stdout.print(f"\n[bold]{title}[/], ±: half of a 95 % interval")
-        _print_table(table.reset_index().to_dict("records"))
+        for place, part in enumerate(parts_as_wide_as(table, stdout.width)):
+            if place:
+                stdout.print()
+            _print_table(part.reset_index().to_dict("records"))
 
 
 def _live(entry: dict[str, Any]) -> dict[str, Any]:
@@ -1006,6 +1009,22 @@ def _print_benchmark(report: "BenchmarkReport") -> None:
         markup=False,
     )
     _print_table([_benchmarked(line) for line in report.lines])
+    if any(line.untouched for line in report.lines):
+        stdout.print(
+            f"\nonly items that the consumer had nothing to do with before ({report.n_untouched} rankings)",
+            highlight=False,
+        )
+        _print_table(
+            [
+                {
+                    "model": line.model,
+                    "from": line.origin,
+                    **{name: _figure(one, line.origin) for name, one in line.untouched.items()},
+                }
+                for line in report.lines
+                if line.untouched
+            ]
+        )
     stdout.print(
         f"{report.wall_s:.1f} s in all, {report.peak_bytes / 1e6:.0f} MB at most; ±: half of a 95 % interval",
         highlight=False,

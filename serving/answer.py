@@ -49,7 +49,8 @@ class PresentedPromotion(msgspec.Struct, frozen=True, kw_only=True):
     `token` goes back with the outcome (view, click, conversion). `score` is null where the model knows
     none of the covered items; such promotions come last. `propensity` is the chance that this one got
     this rank. `signals` tells by which signals the score came, as shares: the kinds of model, the consumer's
-    own activity with what the promotion covers, popularity; what spoke against it is negative.
+    own activity with what the promotion covers, popularity, and `text` where only what new items say tells of
+    them; what spoke against it is negative.
     """
 
     promotion_id: str

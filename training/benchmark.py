@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from training.fitting import AUTO, MODEL_KINDS, Progress, fit
 from training.memory import PeakMemory
 from training.metrics import Interval, Rankings, bootstrap_intervals
 from training.predictions import Predictions, write_predictions
-from training.questions import answer, ask, cells_of
+from training.questions import Questions, answer, ask, cells_of, hits_of
 from training.ranking import Score, score_model
 from training.references import Reference, count_consumers, weigh
 from training.results import POPULARITY
@@ -47,6 +47,9 @@ class Line:
         `ours`; `reference`: another library's, run here just now; `published`: as the folder tells it.
     figures : mapping of metric to Interval or None
         Published figures come without an interval: low and high equal the mean.
+    untouched : mapping of metric to Interval
+        The same where only such items count as found, and as to be found, that the consumer had nothing to do
+        with in train. Empty where test asks about no others.
     fit_s, rank_s, peak_bytes
         What it took here, loading and feature building not counted; None for what is published.
     """
@@ -54,6 +57,7 @@ class Line:
     model: str
     origin: str
     figures: Mapping[str, Interval | None]
+    untouched: Mapping[str, Interval] = field(default_factory=dict)
     fit_s: float | None = None
     rank_s: float | None = None
     peak_bytes: int | None = None
@@ -69,6 +73,8 @@ class BenchmarkReport:
         (consumer, site) pairs of test.
     n_without_history : int
         Those of consumers that train does not know: ranked by popularity.
+    n_untouched : int
+        Those with anything to be found that the consumer had nothing to do with in train.
     """
 
     name: str
@@ -79,6 +85,7 @@ class BenchmarkReport:
     n_train: int
     n_queries: int
     n_without_history: int
+    n_untouched: int
     wall_s: float
     peak_bytes: int
 
@@ -130,6 +137,7 @@ def run_benchmark(
         n_train=folder.train.num_rows,
         n_queries=len(questions.rows),
         n_without_history=int((questions.rows < 0).sum()),
+        n_untouched=len(bench.untouched[0]),
         wall_s=time.perf_counter() - started,
         peak_bytes=peak.bytes,
     )
@@ -145,6 +153,7 @@ class _Bench:
         self.cells = weigh(self.interactions)
         self.masked = _masked(folder, self.interactions)
         self.questions = ask(folder.test, self.interactions)
+        self.untouched = self.questions.untouched(cells_of(folder.train, self.interactions))
         self.crowd = count_consumers(self.cells)
         progress("prepare", 1, 1)
 
@@ -199,10 +208,21 @@ class _Bench:
             fitted = time.perf_counter()
             rankings = self._rank(score, f"{name}: rank", sink)
             ranked = time.perf_counter()
+        figures = self._figures(rankings, self.questions)
+        untouched = self._untouched(rankings)
+        return Line(name, origin, figures, untouched, fitted - started, ranked - fitted, peak.bytes)
+
+    def _figures(self, rankings: Rankings, questions: Questions) -> dict[str, Interval]:
         values = np.stack([metric.of(rankings) for metric in self.folder.metrics], axis=1)
-        intervals = bootstrap_intervals(values, groups=self.questions.consumer_ids, n_resamples=N_RESAMPLES)
-        figures = {metric.name: one for metric, one in zip(self.folder.metrics, intervals, strict=True)}
-        return Line(name, origin, figures, fitted - started, ranked - fitted, peak.bytes)
+        intervals = bootstrap_intervals(values, groups=questions.consumer_ids, n_resamples=N_RESAMPLES)
+        return {metric.name: one for metric, one in zip(self.folder.metrics, intervals, strict=True)}
+
+    def _untouched(self, rankings: Rankings) -> dict[str, Interval]:
+        places, questions = self.untouched
+        if len(places) == 0 or questions.n_relevant.sum() == self.questions.n_relevant.sum():
+            return {}
+        top = rankings.ranked[places]
+        return self._figures(Rankings(top, hits_of(questions.relevant, top), questions.n_relevant), questions)
 
     def _rank(self, score: Score, stage: str, sink: Predictions | None) -> Rankings:
         asked, items = self.questions, self.interactions.items

@@ -1,7 +1,7 @@
 """What rankings are asked of a model, with the answers: one question per (consumer, site) held out."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -54,6 +54,31 @@ class Questions:
             self.relevant[which],
             self.n_relevant[which],
         )
+
+    def untouched(self, touched: sparse.csr_matrix) -> tuple[NDArray[np.int64], "Questions"]:
+        """Only what a consumer had nothing to do with before is to be found.
+
+        Parameters
+        ----------
+        touched : csr[n_consumers, n_items]
+            The cells that a consumer had to do with.
+
+        Returns
+        -------
+        int64[m], Questions
+            The places of the questions that ask about any such item, and these questions.
+        """
+        known = sparse.diags_array(self.rows >= 0, dtype=np.int8)
+        ones = (np.ones_like(touched.data), touched.indices, touched.indptr)
+        cells = sparse.csr_matrix(ones, shape=touched.shape)
+        before = sparse.csr_matrix(known @ cells[np.maximum(self.rows, 0)])
+        met = sparse.csr_matrix(self.relevant.multiply(before))
+        relevant = sparse.csr_matrix(self.relevant - met)
+        relevant.eliminate_zeros()
+        n_relevant = self.n_relevant - np.asarray(met.sum(axis=1), dtype=np.int64).ravel()
+        places = np.flatnonzero(n_relevant)
+        rest = replace(self, relevant=relevant, n_relevant=n_relevant)
+        return places, rest.select(places)
 
     def by_site(self) -> Iterator[tuple[str, slice]]:
         """Each site with the places of its questions."""

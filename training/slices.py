@@ -7,6 +7,7 @@ import pandas as pd
 from training.evaluate import SEGMENTS
 from training.results import EVERYTHING, KNOWN, MAIN_K, NEW, Result
 
+_GAP = 2
 OVERALL_METRICS = ("ndcg", "recall", "mrr", "hit_rate", "coverage", "popularity_bias")
 
 
@@ -46,6 +47,28 @@ def metric_table(results: Sequence[Result]) -> pd.DataFrame:
     ]
     rows = [((one.protocol, f"{one.metric.replace('_', ' ')}@{one.k}"), one) for one in mine]
     return _table(rows, ["asked", "metric"], _models(results))
+
+
+def parts_as_wide_as(table: pd.DataFrame, width: int) -> list[pd.DataFrame]:
+    """A table in parts, each with all rows and as many models as fit beside them: at least one.
+
+    Parameters
+    ----------
+    width : int
+        Characters of a line; two part one column from the next.
+    """
+    told = table.reset_index().astype(str)
+    widths = {name: max(len(str(name)), *told[name].str.len()) + _GAP if len(told) else 0 for name in told}
+    left = width + _GAP - sum(widths[name] for name in table.index.names)
+    parts: list[list[str]] = [[]]
+    room = left
+    for model in table.columns:
+        if parts[-1] and widths[model] > room:
+            parts.append([])
+            room = left
+        parts[-1].append(model)
+        room -= widths[model]
+    return [table[models] for models in parts]
 
 
 def _models(results: Sequence[Result]) -> list[str]:

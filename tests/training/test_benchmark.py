@@ -90,6 +90,20 @@ def test_popularitys_figures_are_those_one_gets_by_hand(tmp_path: Path) -> None:
     assert (report.n_queries, report.n_without_history, report.n_items, report.n_sites) == (3, 1, 4, 2)
 
 
+def test_items_that_a_consumer_had_nothing_to_do_with_are_told_apart(tmp_path: Path) -> None:
+    # u2 viewed a and bought it; nobody of train had to do with the others that they were asked about.
+    test = table([*TEST, ("u2", "books", "a", "purchase"), ("u3", "books", "b", "purchase")])
+    report = run_benchmark(write_folder(tmp_path, test=test, mask="nothing"), model="popularity")
+    ours = line(report.lines, "ours")
+    # b comes second for u1 and the stranger; of u2 c is third, and another item is unknown.
+    assert report.n_untouched == 3
+    assert ours.untouched["recall@2"].mean == pytest.approx((1 + 0 + 1) / 3)
+    assert mean_of(ours, "recall@2") == pytest.approx((1 + 1 / 3 + 1 + 1) / 4)
+    assert line(report.lines, "published").untouched == {}
+    plain = run_benchmark(write_folder(tmp_path), model="popularity")
+    assert (line(plain.lines, "ours").untouched, plain.n_untouched) == ({}, 3)
+
+
 def test_published_figures_stand_beside_ours_and_what_is_not_told_stays_empty(tmp_path: Path) -> None:
     report = run_benchmark(write_folder(tmp_path / "f"), model="popularity")
     published = line(report.lines, "published")

@@ -1,13 +1,16 @@
 """Tables and pictures of several versions show each model, and popularity once."""
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+import tailor
 from training.compare import side_by_side
 from training.plots import save_plots
 from training.results import Result
-from training.slices import metric_table, slice_table
+from training.slices import metric_table, parts_as_wide_as, slice_table
 
 
 def figures(model: str, value: float) -> list[Result]:
@@ -49,3 +52,30 @@ def test_pictures_are_drawn_for_what_there_is(tmp_path: Path, n_versions: int) -
         "recall_by_k.png", "coverage_and_bias.png",
     }  # fmt: skip
     assert save_plots([], tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(
+    ("n_versions", "width", "n_parts"), [(2, 100, 1), (9, 100, 2), (9, 60, 5), (9, 40, 10), (9, 10, 10)]
+)
+def test_a_table_of_many_versions_is_told_in_parts_that_fit(
+    n_versions: int, width: int, n_parts: int
+) -> None:
+    table = slice_table(side_by_side({f"{n} als": figures("als", 0.3) for n in range(n_versions)}))
+    parts = parts_as_wide_as(table, width)
+    assert len(parts) == n_parts
+    assert [model for part in parts for model in part.columns] == list(table.columns)
+    assert all(part.index.equals(table.index) for part in parts)
+
+
+def test_no_line_of_a_printed_comparison_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = io.StringIO()
+    monkeypatch.setattr(tailor, "stdout", Console(file=told, width=100))
+    results = side_by_side({f"{n} blend": figures("blend", 0.3) for n in range(7)})
+    tailor._print_slices([], results)
+    lines = told.getvalue().splitlines()
+    assert max(map(len, lines)) <= 100
+    table = slice_table(results)
+    # Every row once in each part, whole.
+    starts = [line for line in lines if line.startswith("time   all    hot")]
+    assert len(starts) == len(parts_as_wide_as(table, 100)) > 1
+    assert sum(line.count("±") for line in starts) == len(table.columns)
