@@ -32,19 +32,21 @@ class Disclosure:
         """
         site = self.members.sites.get(one.site_id)
         owner = None if site is None else site.subscriber_id
+        name = one.site_id if site is None else site.name
         if owner == self.caller.subscriber_id:
-            return _whole(one, title=title, shared_by=None)
+            return _whole(one, site_name=name, title=title, shared_by=None)
         if reach is None or reach.of_site(one.site_id) < self.min_consumers:
             return None
         # Any visitor can read with a public key.
         if self.caller.key_kind == "secret" and reach.of_item(one.site_id, one.item_id) >= self.min_consumers:
-            return _whole(one, title=title, shared_by=owner)
-        return Reason(site_id=one.site_id, kind=one.kind, share=one.share, shared_by=owner)
+            return _whole(one, site_name=name, title=title, shared_by=owner)
+        return Reason(site_id=one.site_id, site_name=name, kind=one.kind, share=one.share, shared_by=owner)
 
 
-def _whole(one: Carried, *, title: str | None, shared_by: str | None) -> Reason:
+def _whole(one: Carried, *, site_name: str, title: str | None, shared_by: str | None) -> Reason:
     return Reason(
         site_id=one.site_id,
+        site_name=site_name,
         kind=one.kind,
         share=one.share,
         shared_by=shared_by,

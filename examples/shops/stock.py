@@ -9,6 +9,7 @@ from examples.shops.shelves import Brand, Kind, Shelf
 from storage.database import Connection
 from storage.items import Item, upsert_items
 from storage.promotions import Promotion, upsert_promotions
+from storage.subscribers import add_site
 
 #: Where the shops show a promotion; their offers are for it alone, and the data's coupons stay as they are.
 PLACEMENT = "storefront"
@@ -74,6 +75,7 @@ def tell_network(
     connection: Connection, brand: Brand, products: Sequence[Product], *, origin: str
 ) -> list[Promotion]:
     """Give the products their names, pages and pictures, and enter an offer for every shelf."""
+    add_site(connection, brand.site_id, name=brand.name)
     upsert_items(
         connection,
         [

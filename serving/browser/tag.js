@@ -402,7 +402,7 @@
   // What others may know of a site may be less than the title.
   const why = (reasons) => new Set(reasons.slice(0, 3).map((one) => 'Because ' + (one.title ? '' : 'of what ') + 'you '
     + ({ page_view: 'viewed', purchase: 'bought' }[one.kind] || 'looked into') + (one.title ? ' ' + one.title : '')
-    + (one.site_id === site ? ' here' : ' at ' + one.site_id)));
+    + (one.site_id === site ? ' here' : ' at ' + one.site_name)));
 
   // Seen: half of it in view for one second.
   function watchVisible(target, seen) {

@@ -40,7 +40,7 @@ def test_what_one_does_on_a_first_site_tailors_the_promotion_on_a_second(shops, 
     shops.agree(page)
     shops.until(lambda: shops.shown(page).startswith(expected), page)
     page.locator(".tailor-why summary").click()
-    assert "at books" in page.locator(".tailor-why").inner_text()
+    assert "at Books" in page.locator(".tailor-why").inner_text()
 
 
 def test_whoever_refuses_leaves_nothing_and_still_sees_a_promotion(shops, context, page):
@@ -73,7 +73,7 @@ def test_with_global_privacy_control_each_site_knows_itself_only(shops, new_pers
     assert "tailor_link" not in page.url
     shops.agree(page)
     assert {cookie["name"] for cookie in page.context.cookies()} == {"tailor_activity"}
-    assert "books" not in page.locator("[data-tailor]").inner_text()
+    assert "Books" not in page.locator("[data-tailor]").inner_text()
     shops.visit(page, "kitchen", "lamp1")
     shops.visit(page, "kitchen", "lamp2")
     shops.until(lambda: shops.shown(page).startswith("Light: Lamp"), page)
@@ -131,7 +131,7 @@ def test_after_erasing_on_the_own_page_nothing_is_left_anywhere(shops, context, 
     for name in known:
         assert mentions(shops, name) == []
     shops.visit(page, "kitchen")
-    shops.until(lambda: "books" not in page.locator("[data-tailor]").inner_text(), page)
+    shops.until(lambda: "Books" not in page.locator("[data-tailor]").inner_text(), page)
 
 
 def mentions(shops, name):
@@ -166,7 +166,7 @@ def test_without_third_parties_cookies_a_link_carries_the_visitor_over(shops, gu
     shops.visit(page, "kitchen")
     shops.agree(page)
     shops.visit(page, "kitchen")
-    assert "books" not in page.locator("[data-tailor]").inner_text()
+    assert "Books" not in page.locator("[data-tailor]").inner_text()
     assert {cookie["name"] for cookie in guarded_person.cookies()} == {"tailor_activity"}
     shops.visit(page, "books")
     with page.expect_response(lambda answer: answer.url.endswith("/v1/identities")) as joined:

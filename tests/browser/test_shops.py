@@ -161,7 +161,7 @@ def test_what_one_looks_at_in_one_shop_is_the_offer_next_door(
     # The Barrow passes the service on: the activity cookie is signed, and out of scripts' reach.
     assert page.evaluate("document.cookie") == "tailor_consent=same_site.cross_site"
     page.get_by_text("Why this?").click()
-    expect(page.locator(".tailor-reason").first).to_contain_text("at grocery")
+    expect(page.locator(".tailor-reason").first).to_contain_text("at The Larder")
     page.get_by_text("Why this?").click()
     page.locator(".tailor-promotion").click()
     page.wait_for_url(f"{street.barrow.origin}/product/*")
