@@ -39,9 +39,8 @@ NEW_ITEMS: Final = "new_items"
 WITHOUT_TEXT: Final = "new_items_without_text"
 """What is asked: with new items scored by their text, and with nothing known of them."""
 
-# The defaults first: they stay where nothing is better. Hidden items are as popular as any, and would have
-# scores doubled; those that really come later are not, and lose by it.
-LIKENESSES: Final = tuple(Likeness(n_alike, share) for n_alike in (20, 5) for share in (1.0, 0.5))
+# The defaults first: they stay where nothing is better.
+LIKENESSES: Final = tuple(Likeness(n_alike, share) for n_alike in (20, 5) for share in (1.0, 0.5, 2.0))
 
 _SHARE_OF_ITEMS: Final = 0.1
 _SHARE_OF_PAIRS: Final = 0.2

@@ -79,7 +79,7 @@ def test_text_finds_hidden_items_that_nothing_else_finds(activity: pa.Table, kin
         return found.mean
 
     assert mean(WITHOUT_TEXT, NEW) == 0
-    assert mean(NEW_ITEMS, NEW) > 0
+    # As popular as the mean of what it is like, a new item does not come among the most popular ones.
     if kind != "popularity":
         assert mean(NEW_ITEMS, NEW) > 0.1
         assert mean(NEW_ITEMS, "all") > mean(WITHOUT_TEXT, "all")
