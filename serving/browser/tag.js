@@ -113,7 +113,7 @@
   function who(more) {
     const { id, consent } = load();
     const named = !server && agreed() ? { identifier: id, consent } : {};
-    return Object.assign({ site_id: site }, named, more);
+    return { site_id: site, ...named, ...more };
   }
 
   // ---- The service.
@@ -151,7 +151,7 @@
     const { id, consent, pending, reset } = load();
     if (!pending || !(server || id)) return;
     const said = server ? { mode, reset } : { identifier: id };
-    return post('/consent', Object.assign({ site_id: site, purposes: consent }, said)).then(() => {
+    return post('/consent', { site_id: site, purposes: consent, ...said }).then(() => {
       const state = load();
       if (state.consent.join() !== consent.join()) return;
       delete state.pending;
@@ -191,7 +191,7 @@
     // Events wait for the word that they are kept by.
     if (sending || !batch.length || !agreed() || load().pending) return sending;
     const asks = who();
-    sending = post('/activity', { events: batch.map((event) => Object.assign({}, event, asks)) }).then(() => true, (problem) => {
+    sending = post('/activity', { events: batch.map((event) => ({ ...event, ...asks })) }).then(() => true, (problem) => {
       fault();
       // What cannot be understood now never will be; all else is tried again on the next contact.
       const hopeless = [400, 413, 422].includes(problem);
@@ -339,7 +339,7 @@
       const { promotion } = answer;
       if (promotion) show(promotion);
       else clear();
-      emit(Object.assign({}, answer, { type: promotion ? 'promotion' : 'none' }));
+      emit({ ...answer, type: promotion ? 'promotion' : 'none' });
     });
   }
 

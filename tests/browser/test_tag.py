@@ -451,9 +451,21 @@ def test_a_promotion_is_text_picture_code_and_reasons_in_words(network: Network,
         landing_url="https://shop.example/wine",
         image_url=network.url("/merlot.svg"),
         reasons=[
-            {"site_id": "grocery", "kind": "page_view", "share": 0.6, "title": None},
-            {"site_id": "grocery", "kind": "page_view", "share": 0.2, "title": None},
-            {"site_id": "shop", "kind": "purchase", "share": 0.2, "title": "Rioja"},
+            {
+                "site_id": "grocery",
+                "site_name": "The Larder",
+                "kind": "page_view",
+                "share": 0.6,
+                "title": None,
+            },
+            {
+                "site_id": "grocery",
+                "site_name": "The Larder",
+                "kind": "page_view",
+                "share": 0.2,
+                "title": None,
+            },
+            {"site_id": "shop", "site_name": "Shop", "kind": "purchase", "share": 0.2, "title": "Rioja"},
         ],
     )
     visit(network, page)
@@ -467,7 +479,7 @@ def test_a_promotion_is_text_picture_code_and_reasons_in_words(network: Network,
     assert slot.locator("img").get_attribute("src") == network.url("/merlot.svg")
     slot.get_by_text("Why this?").click()
     assert slot.locator(".tailor-reason").all_inner_texts() == [
-        "Because of what you viewed at grocery",
+        "Because of what you viewed at The Larder",
         "Because you bought Rioja here",
     ]
 
@@ -481,7 +493,7 @@ def test_a_hostile_promotion_is_shown_as_text_and_links_nowhere(network: Network
         landing_url="javascript:window.hacked=1",
         image_url="data:image/svg+xml,<svg onload='window.hacked=1'/>",
         item={"site_id": evil, "item_id": evil, "url": " javascript:window.hacked=1", "image_url": "//x/y"},
-        reasons=[{"site_id": evil, "kind": evil, "title": evil, "share": 1}],
+        reasons=[{"site_id": evil, "site_name": evil, "kind": evil, "title": evil, "share": 1}],
     )
     visit(network, page)
     slot = page.locator("[data-tailor=hero]")
