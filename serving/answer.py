@@ -30,8 +30,9 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     `share` is its part of all that spoke for or against the promotion: shares are never above 1, and all
     of them, counted without sign, add up to 1. `site_name` is what the site calls itself, `shared_by` the
     subscriber whose site it is, where that is not the caller. `item_id`, `title` and `occurred_at` of other
-    sites are left out for public keys, which any visitor can read, and where so few consumers have the item that it would point at one of them; with so
-    few of the site, the whole reason is withheld. The others keep their shares.
+    sites are left out for public keys, which any visitor can read, and where so few consumers have the item
+    that it would point at one of them; with so few of the site, the whole reason is withheld. The others keep
+    their shares.
     """
 
     site_id: str
