@@ -11,12 +11,12 @@ MAX_BODY_BYTES = 1_000_000
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
-class DecisionRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is asking for a promotion to show, and where.
+class Visitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whom a call is about, on which site.
 
     Either `consumer_id`, or an `identifier` with its `namespace` (left out: a visitor id of this very site),
-    or neither: a promotion that is nobody's in particular. `consent` lists what the consumer agreed to; what
-    cannot be understood counts as nothing.
+    or neither: then the activity cookie says it, if it came along. `consent` lists what the consumer agreed
+    to; what cannot be understood counts as nothing.
     """
 
     site_id: Id
@@ -24,8 +24,6 @@ class DecisionRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     identifier: Id | None = None
     namespace: Id | None = None
     consent: Any = None
-    placement: Id | None = None
-    n: Annotated[int, msgspec.Meta(ge=1)] = 1
 
     @property
     def named(self) -> dict[str, Any]:
@@ -37,6 +35,13 @@ class DecisionRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "namespace": self.namespace,
             "consent": self.consent,
         }
+
+
+class DecisionRequest(Visitor, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is asking for a promotion to show, and where; of nobody named it is nobody's in particular."""
+
+    placement: Id | None = None
+    n: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class ActivityRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

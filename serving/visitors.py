@@ -13,7 +13,7 @@ from serving.access import Caller, own_site
 from serving.contact import NETWORK_COOKIE, Contact, Signals, check_identity, contact_of, named_identity
 from serving.errors import NoConsent, RequestRefused
 from serving.keepsake import CONSENT_COOKIE, no_cookie, visitor_cookies
-from serving.requests import Id
+from serving.requests import Id, Visitor
 from serving.runtime import Runtime
 from storage.activity_cookie import COOKIE_NAME, ActivityCookie
 from storage.consent import state_consent
@@ -23,27 +23,6 @@ from storage.identity import join
 
 LINK_LIFETIME = timedelta(minutes=5)
 ME_LIFETIME = timedelta(minutes=15)
-
-
-class Visitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A visitor of a site, by the site's own identifier; left out, the activity cookie says who it is."""
-
-    site_id: Id
-    identifier: Id | None = None
-    namespace: Id | None = None
-    consumer_id: Id | None = None
-    consent: Any = None
-
-    @property
-    def named(self) -> dict[str, Any]:
-        """What it says of the consumer."""
-        return {
-            "site_id": self.site_id,
-            "consumer_id": self.consumer_id,
-            "identifier": self.identifier,
-            "namespace": self.namespace,
-            "consent": self.consent,
-        }
 
 
 class ConsentRequest(Visitor, frozen=True, kw_only=True, forbid_unknown_fields=True):
