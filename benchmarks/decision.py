@@ -36,11 +36,11 @@ from models.pooling import Pooling
 from models.popularity import FittedPopularity
 from models.recommender import FittedRecommender
 from models.ridge import FittedRidge, Ridge
-from serving.access import Caller
 from serving.answer import Decision, ModelInfo
 from serving.catalog import Catalogue, Coverage
 from serving.decision import Ask, decide
-from serving.disclosure import Disclosure
+from serving.guard.access import Caller
+from serving.guard.disclosure import Disclosure
 from serving.live_model import LiveModel
 from serving.members import Members
 from serving.shelf import Shelf, make_shelves

@@ -16,15 +16,16 @@ from litestar.plugins.problem_details import (
 from litestar.types import Message, Scope
 from starlette.types import ASGIApp
 
-from serving.access import Caller
 from serving.answer import Decision
+from serving.browser.contact import Signals, read_signals
+from serving.browser.embed import EMBEDDED
+from serving.browser.visitors import VISITORS
 from serving.collect import ActivityAnswer, collect
-from serving.contact import Signals, read_signals
-from serving.cors import SubscriberOrigins
-from serving.embed import EMBEDDED
 from serving.errors import STATUS, headers_of, problem_of, status_of
 from serving.fast import FastCalls
-from serving.guard import RateLimited
+from serving.guard.access import Caller
+from serving.guard.cors import SubscriberOrigins
+from serving.guard.wrappers import RateLimited
 from serving.health import Health, examine
 from serving.manage import MANAGEMENT
 from serving.openapi import CONFIG, describe
@@ -32,7 +33,6 @@ from serving.privacy import PRIVACY
 from serving.requests import MAX_BODY_BYTES, ActivityRequest, DecisionRequest
 from serving.runtime import Runtime
 from serving.sharing import SHARING
-from serving.visitors import VISITORS
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from serving.access import Caller
 from serving.decision import Ask, Ranking, rank_all
-from serving.disclosure import Disclosure
 from serving.errors import NotASubscriber, NotReady
+from serving.guard.access import Caller
+from serving.guard.disclosure import Disclosure
 from serving.live_model import LiveModel, load_champion
 from serving.members import Members
 from serving.newcomers import knowing_the_new

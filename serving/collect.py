@@ -9,11 +9,11 @@ from typing import Any, Literal
 import msgspec
 from litestar.datastructures import Cookie
 
-from serving.access import Caller, own_site
+from serving.browser.contact import Signals, check_identity, legal_basis
+from serving.browser.keepsake import cookies_after, network_claim
 from serving.catalog import Catalogue
-from serving.contact import Signals, check_identity, legal_basis
 from serving.errors import RequestRefused, SecretKeyNeeded, TokenRefused, TooLarge
-from serving.keepsake import cookies_after, network_claim
+from serving.guard.access import Caller, own_site
 from serving.requests import ActivityRequest
 from serving.runtime import Runtime
 from serving.token import TokenSigner

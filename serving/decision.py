@@ -14,7 +14,7 @@ from models.projection import EVERY_PROMOTION, PooledScores, Projection
 from models.recommender import Reading
 from serving.answer import Decision, PresentedPromotion, Reason
 from serving.creative import fill_in
-from serving.disclosure import Disclosure
+from serving.guard.disclosure import Disclosure
 from serving.live_model import LiveModel
 from serving.reasons import Carried, Explanation, explain
 from serving.shelf import Shelf

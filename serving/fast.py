@@ -14,11 +14,11 @@ import msgspec
 from litestar.datastructures import Cookie
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.access import Caller
 from serving.answer import Decision
+from serving.browser.contact import READ, Signals, read_signals
 from serving.collect import ActivityAnswer, collect
-from serving.contact import READ, Signals, read_signals
 from serving.errors import headers_of, problem_of, status_of
+from serving.guard.access import Caller
 from serving.requests import MAX_BODY_BYTES, ActivityRequest, DecisionRequest
 from serving.runtime import Runtime
 

@@ -11,8 +11,8 @@ import msgspec
 from litestar import delete, get, post, put
 from litestar.types import ControllerRouterHandler
 
-from serving.access import Caller, own_site
 from serving.errors import AlreadyExists, Forbidden, RequestRefused
+from serving.guard.access import Caller, own_site
 from serving.offers import ItemFields, KeptPromotion, NewItem, NewPromotion, PromotionFields, show
 from serving.paging import Cursor, Limit, Page, page_of
 from serving.runtime import Runtime

@@ -7,7 +7,7 @@ import msgspec
 from litestar import delete, get, put
 from litestar.types import ControllerRouterHandler
 
-from serving.access import Caller, own_site
+from serving.guard.access import Caller, own_site
 from serving.requests import Id
 from serving.runtime import Runtime
 from storage.consumers import erase, export

@@ -25,18 +25,18 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 from models.errors import ModelsError
-from serving.access import Caller, identify, own_site
 from serving.answer import Decision
-from serving.contact import NO_SIGNALS, Contact, Signals, contact_of, own_cookie
+from serving.browser.contact import NO_SIGNALS, Contact, Signals, contact_of, own_cookie
 from serving.decision import Ask, decide
-from serving.disclosure import Disclosure
 from serving.errors import NotReady, RequestRefused, ServingError
-from serving.gate import Gate
+from serving.guard.access import Caller, identify, own_site
+from serving.guard.disclosure import Disclosure
+from serving.guard.gate import Gate
+from serving.guard.room import Room
 from serving.live_model import LiveModel, load_champion
 from serving.members import Members, read_members_now
 from serving.metrics import ServingMetrics
 from serving.requests import DecisionRequest
-from serving.room import Room
 from serving.settings import ServingSettings, read_serving_settings
 from serving.stopwatch import Stopwatch
 from serving.token import TokenSigner
@@ -224,7 +224,7 @@ class Runtime:
         return written
 
     def identify(self, headers: Mapping[str, str]) -> Caller:
-        """Return who is asking, or refuse: see `serving.access`."""
+        """Return who is asking, or refuse: see `serving.guard.access`."""
         started = perf_counter()
         caller = identify(headers, self.view.catalogue)
         if self.metrics.sampled("auth"):

@@ -12,10 +12,10 @@ import msgspec
 from starlette.responses import Response
 
 from serving.api import create_app
-from serving.contact import read_signals
+from serving.browser.contact import read_signals
+from serving.browser.me import create_page
 from serving.errors import headers_of, problem_of, status_of
-from serving.guard import GuardedService
-from serving.me import create_page
+from serving.guard.wrappers import GuardedService
 from serving.requests import DecisionRequest, read_request
 from serving.runtime import Runtime
 

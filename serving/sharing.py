@@ -6,7 +6,7 @@ import msgspec
 from litestar import put
 from litestar.types import ControllerRouterHandler
 
-from serving.access import Caller
+from serving.guard.access import Caller
 from serving.manage import own_entry
 from serving.requests import Id
 from serving.runtime import Runtime

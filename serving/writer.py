@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from serving.keepsake import join_visitors
+from serving.browser.keepsake import join_visitors
 from storage.activity import append_events, quarantine
 from storage.consent import WITHDRAWN, limit_to_consent
 from storage.database import Connection

@@ -1,1 +1,1 @@
-"""What runs in browsers: the tag, as source, and how it is served. May import nothing of ours."""
+"""What browsers meet: the tag and its calls, consent, cookies, who is who, and the consumer's own page."""

@@ -7,8 +7,8 @@ import pytest
 
 from features.ids import ItemIds
 from models.reach import Reach
-from serving.access import Caller
-from serving.disclosure import Disclosure
+from serving.guard.access import Caller
+from serving.guard.disclosure import Disclosure
 from serving.members import Members
 from serving.reasons import Carried
 from storage.subscribers import Site

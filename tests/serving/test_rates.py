@@ -3,8 +3,8 @@
 import pytest
 
 from serving.errors import TooManyRequests
-from serving.gate import Gate, network_of
-from serving.rates import Rates
+from serving.guard.gate import Gate, network_of
+from serving.guard.rates import Rates
 from serving.settings import ServingSettings
 from storage.subscribers import KeyRecord, hash_key
 

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from litestar import Request, Response, get
 from litestar.types import ControllerRouterHandler
 
+from serving.browser.contact import Signals
 from serving.browser.tag import tag_etag, tag_source
 from serving.collect import collect
-from serving.contact import Signals
 from serving.errors import Forbidden
 from serving.requests import ActivityRequest
 from serving.runtime import Runtime

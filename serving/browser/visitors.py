@@ -9,10 +9,17 @@ import msgspec
 from litestar import Request, Response, post
 from litestar.types import ControllerRouterHandler
 
-from serving.access import Caller, own_site
-from serving.contact import NETWORK_COOKIE, Contact, Signals, check_identity, contact_of, named_identity
+from serving.browser.contact import (
+    NETWORK_COOKIE,
+    Contact,
+    Signals,
+    check_identity,
+    contact_of,
+    named_identity,
+)
+from serving.browser.keepsake import CONSENT_COOKIE, no_cookie, visitor_cookies
 from serving.errors import NoConsent, RequestRefused
-from serving.keepsake import CONSENT_COOKIE, no_cookie, visitor_cookies
+from serving.guard.access import Caller, own_site
 from serving.requests import Id, Visitor
 from serving.runtime import Runtime
 from storage.activity_cookie import COOKIE_NAME, ActivityCookie

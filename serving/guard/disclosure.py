@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from models.reach import Reach
-from serving.access import Caller
 from serving.answer import Reason
+from serving.guard.access import Caller
 from serving.members import Members
 from serving.reasons import Carried
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
-from serving.access import Caller
 from serving.catalog import Catalogue
 from serving.errors import SecretKeyNeeded
+from serving.guard.access import Caller
 from storage.activity_cookie import COOKIE_NAME, ActivityCookie, BadCookie, read_activity_cookie
 from storage.errors import InvalidValue
 from storage.events import BOTH_PURPOSES, CROSS_SITE, NETWORK, NO_PURPOSE, consent_field, identity_of

@@ -20,11 +20,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from serving.contact import NETWORK_COOKIE, read_signals
+from serving.browser.contact import NETWORK_COOKIE, read_signals
+from serving.browser.keepsake import network_claim
+from serving.browser.visitors import ME_LIFETIME, LinkClaim, read_link
 from serving.errors import RequestRefused, status_of
-from serving.keepsake import network_claim
 from serving.runtime import Runtime
-from serving.visitors import ME_LIFETIME, LinkClaim, read_link
 from storage.consumers import erase, export
 from storage.dossier import DOING, agree, dossier
 from storage.errors import UnknownConsumer

@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 
-from serving.access import read_key
 from serving.errors import TooManyRequests
-from serving.rates import Rates
+from serving.guard.access import read_key
+from serving.guard.rates import Rates
 from serving.settings import ServingSettings
 from storage.subscribers import KeyRecord
 

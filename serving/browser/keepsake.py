@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from litestar.datastructures import Cookie
 
-from serving.access import Caller
-from serving.contact import NETWORK_COOKIE, Signals
+from serving.browser.contact import NETWORK_COOKIE, Signals
+from serving.guard.access import Caller
 from serving.metrics import ServingMetrics
 from serving.view import View
 from storage.activity_cookie import COOKIE_NAME, LIFETIME, ActivityCookie, CookieClaim
