@@ -97,12 +97,19 @@ async def agree_consumer(
         sites = [own_site(caller, data.site_id, runtime.view.catalogue).site_id]
 
     def work(connection: Connection) -> ConsumerAgreement:
-        now, deleted, limited = datetime.now(UTC), 0, 0
-        for site_id in sites:
-            done = agree(connection, consumer_id, site_id=site_id, purposes=data.purposes, now=now)
-            deleted, limited = deleted + done.deleted, limited + done.limited
+        now = datetime.now(UTC)
+        done = [
+            agree(connection, consumer_id, site_id=site_id, purposes=data.purposes, now=now)
+            for site_id in sites
+        ]
+        known = [one for one in done if one is not None]
+        if not known:
+            raise UnknownConsumer(consumer_id)
         return ConsumerAgreement(
-            consumer_id=consumer_id, purposes=list(data.purposes), deleted=deleted, limited=limited
+            consumer_id=consumer_id,
+            purposes=list(data.purposes),
+            deleted=sum(one.deleted for one in known),
+            limited=sum(one.limited for one in known),
         )
 
     return await runtime.run(work)

@@ -94,16 +94,20 @@ def dossier(connection: Connection, consumer_id: str, *, n_newest: int = 8, n_sh
 
 def agree(
     connection: Connection, consumer_id: str, *, site_id: str, purposes: Collection[str], now: datetime
-) -> Withdrawal:
-    """Keep what a consumer says about a site, for all the names that they are known under there."""
+) -> Withdrawal | None:
+    """Keep what a consumer says about a site, for all the names that they are known under there.
+
+    None when there is no such name.
+    """
     owner = resolve(connection, NETWORK, consumer_id)
-    deleted = limited = 0
-    for namespace, identifier in connection.execute(
-        _KNOWN_AS, {"consumer": owner, "site": site_id}
-    ).fetchall():
-        done = state_consent(connection, (namespace, identifier), site_id=site_id, purposes=purposes, now=now)
-        deleted, limited = deleted + done.deleted, limited + done.limited
-    return Withdrawal(deleted, limited)
+    names = connection.execute(_KNOWN_AS, {"consumer": owner, "site": site_id}).fetchall()
+    done = [
+        state_consent(connection, (namespace, identifier), site_id=site_id, purposes=purposes, now=now)
+        for namespace, identifier in names
+    ]
+    if not done:
+        return None
+    return Withdrawal(sum(one.deleted for one in done), sum(one.limited for one in done))
 
 
 def _purposes(same_site: bool, cross_site: bool) -> list[str]:
