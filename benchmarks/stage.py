@@ -127,8 +127,9 @@ def server(
                 **environment(home),
                 **QUIET,
                 "BENTOML_HOME": str(home / "bentoml"),
-                # Nobody moves an alias in MLflow here.
+                # Nobody moves an alias in MLflow here, and nobody is erased.
                 "TAILOR_SERVING_WATCH_CHAMPION": "0",
+                "TAILOR_SERVING_UPKEEP_S": "0",
                 # Counted as always, but one key asks as much as a worker can answer.
                 "TAILOR_SERVING_RATE_PER_KEY": "1000000",
                 **environ,

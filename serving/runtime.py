@@ -115,8 +115,9 @@ class Runtime:
         # Only now, so that its import does not compete with a start; and once for all the workers
         # of a machine.
         if worker_index in (None, 1):
-            tidying = keep_up(environ, every_s=self._limits.upkeep_s)
-            self._tasks.append(asyncio.create_task(tidying, name="tidy up"))
+            if self._limits.upkeep_s:
+                tidying = keep_up(environ, every_s=self._limits.upkeep_s)
+                self._tasks.append(asyncio.create_task(tidying, name="tidy up"))
             if self._limits.watch_champion:
                 watching = keep_watcher(environ)
                 self._tasks.append(asyncio.create_task(watching, name="keep the champion watcher"))

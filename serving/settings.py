@@ -41,8 +41,8 @@ class ServingSettings(BaseModel):
     champion_poll_s: float = Field(1.0, gt=0, description="pause between two looks at the alias in MLflow")
     upkeep_s: float = Field(
         1800.0,
-        gt=0,
-        description="pause between two looks for what to tidy up: files after erasures, old activity",
+        ge=0,
+        description="pause between two looks for files after erasures and old activity to tidy up; 0: never",
     )
     token_days: int = Field(30, ge=1, le=395, description="how long an outcome may come back with its token")
     max_promotions: int = Field(50, ge=1, le=500, description="most promotions in one answer (`n`)")

@@ -99,6 +99,12 @@ SELECT (SELECT consumer_id FROM consumer), {columns}
 _EVERYONE = """
 SELECT c.consumer_id::text, r.*
 FROM (SELECT DISTINCT consumer_id FROM identifier) c
+CROSS JOIN LATERAL (
+    SELECT coalesce(bool_and(k.same_site), true) AS same_site,
+           coalesce(bool_and(k.cross_site), true) AS cross_site
+    FROM consent k JOIN identifier n USING (namespace, identifier)
+    WHERE n.consumer_id = c.consumer_id AND k.site_id = %(site)s
+) AS agreed
 CROSS JOIN LATERAL (SELECT {columns}) AS r (audiences, sites, items, kinds, times)
 ORDER BY c.consumer_id
 """
@@ -118,8 +124,8 @@ _OF_ALL = {
     "consumer": "c.consumer_id",
     "site": "%(site)s",
     "limit": "%(limit)s",
-    "same": "true",
-    "cross": "true",
+    "same": "agreed.same_site",
+    "cross": "agreed.cross_site",
 }
 
 _READ = _ONE.format(columns=_COLUMNS.format(**_OF_ONE, unless=""))
@@ -158,28 +164,39 @@ def _record(row: Sequence[Any]) -> ConsumerRecord:
 
 
 class ConsumerReader:
-    """Some read connections. Opening does not wait for the server; reading says when it is away.
-
-    asyncpg's own pool shields each release in a task of its own and starts a timer for it, which takes a
-    third as long as a read.
-    """
+    """A pool of read connections. Opening does not wait for the server; reading says when it is away."""
 
     def __init__(self) -> None:
-        self._url: str | None = None
-        self._idle: list[Any] = []
+        self._pool: Any = None
+        self._url = ""
 
     async def open(self, url: str, *, max_size: int = 4, timeout_s: float = 1.0) -> None:
         """Get ready to read from `url`; `timeout_s` bounds a read, waiting for a connection included."""
         self._url = libpq_url(url)
         self._timeout_s = timeout_s
-        self._places = asyncio.Semaphore(max_size)
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=max_size,
+            timeout=CONNECT_TIMEOUT_S,
+            # Nothing here changes the session, and the usual clean-up is a round trip of its own.
+            reset=_leave_as_is,
+            # Planning costs more than reading, and the plan is the same for everybody.
+            server_settings={
+                "application_name": "tailor",
+                "jit": "off",
+                "plan_cache_mode": "force_generic_plan",
+                # Who is no longer waited for must not go on for ever on the other side.
+                "statement_timeout": str(int(1000 * timeout_s) + 500),
+            },
+        )
 
     async def close(self) -> None:
         """Close the connections. Harmless when repeated."""
-        self._url = None
-        while self._idle:
-            with suppress(TimeoutError, *UNAVAILABLE):
-                await self._idle.pop().close(timeout=self._timeout_s)
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            with suppress(*UNAVAILABLE):
+                await asyncio.wait_for(pool.close(), self._timeout_s)
 
     async def read_consumer(
         self,
@@ -227,15 +244,15 @@ class ConsumerReader:
 
         After every (re)connection it is called once with None: anything may have changed meanwhile.
         """
-        while (url := self._url) is not None:
+        while True:
             try:
-                await self._listen_once(url, callback)
+                await self._listen_once(callback)
             except UNAVAILABLE as error:
-                logger.warning("not listening to %s: %s", without_password(url), error)
+                logger.warning("not listening to %s: %s", without_password(self._url), error)
             await asyncio.sleep(RECONNECT_DELAY_S)
 
-    async def _listen_once(self, url: str, callback: Callable[[str | None], object]) -> None:
-        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
+    async def _listen_once(self, callback: Callable[[str | None], object]) -> None:
+        connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_S)
         gone = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _: gone.set())
@@ -246,57 +263,32 @@ class ConsumerReader:
             connection.terminate()
 
     async def _fetch(self, query: str, *arguments: object) -> list[Any]:
-        url = self._url
-        if url is None:
+        if self._pool is None:
             raise DatabaseUnavailable("the reader is not open")
         try:
             # One timer for waiting and reading: asyncpg's own start a task each.
             async with asyncio.timeout(self._timeout_s):
                 try:
-                    return await self._fetch_once(url, query, *arguments)
+                    return await self._fetch_once(query, *arguments)
                 except STALE:
-                    # A kept connection may have died with the server it led to; twice does no harm.
-                    return await self._fetch_once(url, query, *arguments)
+                    # A pooled connection may have died with the server it led to; twice does no harm.
+                    return await self._fetch_once(query, *arguments)
         except TimeoutError as error:
             raise DatabaseUnavailable(
                 f"the database did not answer within {self._timeout_s:g} s; try again"
             ) from error
         except UNAVAILABLE as error:
-            where = without_password(url)
+            where = without_password(self._url)
             raise DatabaseUnavailable(f"the database {where} is unavailable: {error!r}") from error
         except asyncpg.UndefinedTableError as error:
             raise SchemaMissing from error
 
-    async def _fetch_once(self, url: str, query: str, *arguments: object) -> list[Any]:
-        async with self._places:
-            connection = await self._connection(url)
-            try:
-                rows: list[Any] = await connection.fetch(query, *arguments)
-            except BaseException:
-                # Given up in the middle of something, it is of no more use.
-                connection.terminate()
-                raise
-            if self._url is None:
-                connection.terminate()
-            else:
-                self._idle.append(connection)
+    async def _fetch_once(self, query: str, *arguments: object) -> list[Any]:
+        async with self._pool.acquire() as connection:
+            rows: list[Any] = await connection.fetch(query, *arguments)
             return rows
 
-    async def _connection(self, url: str) -> Any:
-        """The connection that was used last, or a new one."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():
-                return connection
-        return await asyncpg.connect(
-            url,
-            timeout=CONNECT_TIMEOUT_S,
-            # Planning costs more than reading, and the plan is the same for everybody.
-            server_settings={
-                "application_name": "tailor",
-                "jit": "off",
-                "plan_cache_mode": "force_generic_plan",
-                # Who is no longer waited for must not go on for ever on the other side.
-                "statement_timeout": str(int(1000 * self._timeout_s) + 500),
-            },
-        )
+
+async def _leave_as_is(connection: object) -> None:
+    """Takes the place of asyncpg's reset of a returned connection."""
+    del connection

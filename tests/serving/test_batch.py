@@ -59,6 +59,16 @@ def test_everybody_gets_what_the_service_would_show_them(service, write, tmp_pat
             assert row["site_id"] == "kitchen"
 
 
+def test_what_somebody_last_said_on_the_site_counts(service, world, write, tmp_path):
+    service.send(world.event("mailed decliner", "fiction2"))
+    said = {"site_id": "kitchen", "consumer_id": "mailed decliner", "purposes": ["same_site"]}
+    assert service.call("POST", "/v1/consent", key=service.keys.pans, json=said).status_code == 200
+    write(n=1)
+    rows = pq.read_table(tmp_path / "promotions.parquet").to_pylist()
+    [mine] = [row for row in rows if row["consumer_id"] == "mailed decliner"]
+    assert mine["strategy"] == service.decide("mailed decliner")["strategy"] == "popularity"
+
+
 def test_what_is_interrupted_leaves_the_earlier_file_and_nothing_else(write, tmp_path):
     (tmp_path / "promotions.parquet").write_bytes(b"as it was")
 
