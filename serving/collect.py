@@ -20,6 +20,7 @@ from serving.token import TokenSigner
 from serving.view import View
 from serving.writer import Delivery
 from storage.activity_cookie import ActivityCookie, cookie_events
+from storage.consent import NO_WORD, WITHDRAWN
 from storage.errors import InvalidValue
 from storage.events import NO_CONSENT, OUTCOME_KINDS, ActivityEvent, Rejection, parse_event, parse_kind
 from storage.fields import is_missing
@@ -42,13 +43,15 @@ class EventAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class ActivityAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a batch; `events` has one answer an event, in the order they were sent.
 
-    The events that the activity cookie held come after those of the body.
+    The events that the activity cookie held come after those of the body. `withdrawn`: the visitor's cookie
+    says more than the service knows of, for instance because they were erased; ask them again.
     """
 
     stored: int
     duplicate: int
     quarantined: int
     events: list[EventAnswer]
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ async def collect(data: ActivityRequest, *, runtime: Runtime, caller: Caller, si
     if not verdicts:
         raise RequestRefused("events is empty, and no activity cookie of `site_id` holds any")
     network = network_claim(signals, seal=view.seals.network, now=now, metrics=runtime.metrics)
-    outcomes = await runtime.store(Delivery(verdicts, network))
+    from_browser = caller.key_kind == "public"
+    outcomes = await runtime.store(Delivery(verdicts, network, needs_word=from_browser))
     answers = [
         EventAnswer(
             event_id=_event_id(raw_events[at]) if at < len(raw_events) else _id_of(one.event),
@@ -101,7 +105,11 @@ async def collect(data: ActivityRequest, *, runtime: Runtime, caller: Caller, si
     for status, n_events in tally.items():
         runtime.metrics.count_events(status, n_events)
     told = ActivityAnswer(
-        stored=tally["stored"], duplicate=tally["duplicate"], quarantined=tally["quarantined"], events=answers
+        stored=tally["stored"],
+        duplicate=tally["duplicate"],
+        quarantined=tally["quarantined"],
+        events=answers,
+        withdrawn=from_browser and any(one.reason in (WITHDRAWN, NO_WORD) for one in outcomes),
     )
     kept = [one.event for one in outcomes if one.event is not None]
     cookies = cookies_after(kept, caller=caller, signals=signals, cookie=cookie, view=view, now=now)

@@ -13,11 +13,12 @@ from typing import Literal
 
 from serving.browser.keepsake import join_visitors
 from storage.activity import append_events, quarantine
-from storage.consent import WITHDRAWN, limit_to_consent
+from storage.consent import NO_WORD, WITHDRAWN, limit_to_consent
 from storage.database import Connection
 from storage.errors import DatabaseUnavailable
 from storage.events import NO_CONSENT, ActivityEvent, Rejection
 
+WITHOUT_CONSENT = (NO_CONSENT, WITHDRAWN, NO_WORD)
 _MOST_TOGETHER = 1_000
 _HELP_AFTER_S = 0.01
 _LOCKED_AFTER_MS = 200
@@ -25,10 +26,14 @@ _LOCKED_AFTER_MS = 200
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The events of one call, with what was turned away; `network` is whom the network's cookie names."""
+    """The events of one call, with what was turned away; `network` is whom the network's cookie names.
+
+    With `needs_word` events count only of consumers whose word on the site is kept.
+    """
 
     verdicts: Sequence[ActivityEvent | Rejection]
     network: str | None = None
+    needs_word: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +140,17 @@ def _store(connection: Connection, deliveries: Sequence[Delivery]) -> list[Writt
         # One of the events may be in an import that takes minutes.
         connection.execute(f"SET LOCAL lock_timeout = {_LOCKED_AFTER_MS}")
     verdicts = [verdict for delivery in deliveries for verdict in delivery.verdicts]
-    agreed = iter(limit_to_consent(connection, [one for one in verdicts if isinstance(one, ActivityEvent)]))
+    events = [
+        (one, delivery.needs_word)
+        for delivery in deliveries
+        for one in delivery.verdicts
+        if isinstance(one, ActivityEvent)
+    ]
+    needs_word = {at for at, (_, needs) in enumerate(events) if needs}
+    agreed = iter(limit_to_consent(connection, [one for one, _ in events], needs_word=needs_word))
     judged = [one if isinstance(one, Rejection) else next(agreed) for one in verdicts]
     rejections = [one for one in judged if isinstance(one, Rejection)]
-    quarantine(connection, [one for one in rejections if one.reason not in (NO_CONSENT, WITHDRAWN)])
+    quarantine(connection, [one for one in rejections if one.reason not in WITHOUT_CONSENT])
     outcomes = iter(append_events(connection, [one for one in judged if isinstance(one, ActivityEvent)]))
     _join(connection, deliveries, judged)
     return [

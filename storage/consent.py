@@ -13,6 +13,7 @@ from storage.database import Connection
 from storage.events import CROSS_SITE, NO_CONSENT, SAME_SITE, ActivityEvent, Rejection
 
 WITHDRAWN = "consent withdrawn"
+NO_WORD = "no consent on record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,17 @@ def state_consent(
     site_id: str,
     purposes: Collection[str],
     now: datetime,
+    even_of_strangers: bool = True,
 ) -> Withdrawal:
-    """Keep what a consumer says on a site from now on, and take back what it does not cover any more."""
+    """Keep what a consumer says on a site from now on, and take back what it does not cover any more.
+
+    Parameters
+    ----------
+    even_of_strangers
+        Whether a withdrawal is kept of somebody of whom nothing else is known.
+    """
+    if not purposes and not even_of_strangers and not _is_known(connection, identity):
+        return Withdrawal(0, 0)
     same_site, cross_site = SAME_SITE in purposes, CROSS_SITE in purposes
     connection.execute(
         "INSERT INTO consent (namespace, identifier, site_id, same_site, cross_site, stated_at)"
@@ -67,14 +77,22 @@ def state_consent(
 
 
 def limit_to_consent(
-    connection: Connection, events: Sequence[ActivityEvent]
+    connection: Connection, events: Sequence[ActivityEvent], *, needs_word: Collection[int] = ()
 ) -> list[ActivityEvent | Rejection]:
-    """Each event with no more purposes than its consumer agreed to last; a rejection where that is none."""
+    """Each event with no more purposes than its consumer agreed to last; a rejection where that is none.
+
+    Parameters
+    ----------
+    needs_word
+        Places of events that are turned away where no word of their consumer is kept: those that a cookie
+        vouches for, which lives on when its consumer was erased.
+    """
     stated = stated_consents(connection, ((event.namespace, event.identifier) for event in events))
-    if not stated:
-        return list(events)
     return [
-        _limited(event, stated.get((event.namespace, event.identifier, event.site_id))) for event in events
+        _limited(
+            event, stated.get((event.namespace, event.identifier, event.site_id)), needs_word=at in needs_word
+        )
+        for at, event in enumerate(events)
     ]
 
 
@@ -92,9 +110,18 @@ def stated_consents(
     return {(row[0], row[1], row[2]): Consent(*row) for row in rows}
 
 
-def _limited(event: ActivityEvent, consent: Consent | None) -> ActivityEvent | Rejection:
+def _is_known(connection: Connection, identity: tuple[str, str]) -> bool:
+    row = connection.execute(
+        "SELECT FROM identifier WHERE namespace = %(space)s AND identifier = %(name)s"
+        " UNION ALL SELECT FROM consent WHERE namespace = %(space)s AND identifier = %(name)s LIMIT 1",
+        {"space": identity[0], "name": identity[1]},
+    ).fetchone()
+    return row is not None
+
+
+def _limited(event: ActivityEvent, consent: Consent | None, *, needs_word: bool) -> ActivityEvent | Rejection:
     if consent is None:
-        return event
+        return Rejection(NO_WORD, event.source_id) if needs_word else event
     same_site, cross_site = event.same_site and consent.same_site, event.cross_site and consent.cross_site
     if not same_site and not cross_site:
         return Rejection(WITHDRAWN if not consent.purposes else NO_CONSENT, event.source_id)

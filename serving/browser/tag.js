@@ -12,7 +12,6 @@
   const base = script.src.replace(/\/tag\.js.*/, '');
   const server = mode === 'server';
   const COOKIE = 'tailor_activity';
-  const MAX_COOKIE_CHARS = 3999;
   // 13 months, counted from the first day: visits do not prolong it.
   const LIFE_S = 395 * 86400;
 
@@ -40,7 +39,7 @@
   const now = () => Math.floor(Date.now() / 1000);
 
   const hex = (bytes) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)),
-    (byte) => (byte + 256).toString(16).slice(1)).join('');
+    (one) => (one + 256).toString(16).slice(1)).join('');
 
   // crypto.randomUUID is missing on pages without https.
   const uuid = () => hex(16).replace(/(.{8})(.{4}).(.{3}).(.{3})/, '$1-$2-4$3-a$4-');
@@ -79,7 +78,8 @@
     do {
       const text = btoa(unescape(encodeURIComponent(JSON.stringify(state))));
       pair = COOKIE + '=' + text.replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '');
-    } while (pair.length > MAX_COOKIE_CHARS && state.events.shift() && ++tailor.dropped);
+      // Browsers keep 4,096 bytes of a cookie, attributes included.
+    } while (pair.length > 3999 && state.events.shift() && ++tailor.dropped);
     bake(pair, state.t + LIFE_S - now());
   }
 
@@ -191,7 +191,9 @@
     // Events wait for the word that they are kept by.
     if (sending || !batch.length || !agreed() || load().pending) return sending;
     const asks = who();
-    sending = post('/activity', { events: batch.map((event) => ({ ...event, ...asks })) }).then(() => true, (problem) => {
+    sending = post('/activity', { events: batch.map((event) => ({ ...event, ...asks })) }).then(
+      // Erased or withdrawn elsewhere: the cookie says more than the service knows of.
+      (answer) => !answer.withdrawn || commands.consent([]), (problem) => {
       fault();
       // What cannot be understood now never will be; all else is tried again on the next contact.
       const hopeless = [400, 413, 422].includes(problem);
@@ -235,7 +237,7 @@
     if (click) {
       kept.clicks = kept.clicks.filter((one) => one !== click);
       keep(kept);
-      outcome('promotion_conversion', click);
+      outcome('conversion', click);
     }
     if (state.pending) contact();
     else flush();
@@ -246,8 +248,8 @@
   function outcome(kind, click) {
     if (!agreed()) return;
     const kept = shown();
-    kept.out = kept.out.concat(stamp({ kind, promotion_id: click.promotion, decision: click.token })).slice(-10);
-    if (kind === 'promotion_click') kept.clicks = kept.clicks.concat(click).slice(-5);
+    kept.out = kept.out.concat(stamp({ kind: 'promotion_' + kind, promotion_id: click.promotion, decision: click.token })).slice(-10);
+    if (kind === 'click') kept.clicks = kept.clicks.concat(click).slice(-10);
     keep(kept);
     flush();
   }
@@ -395,8 +397,8 @@
     }
     place.replaceChildren(box);
     const click = { promotion: promotion.promotion_id, item: featured.item_id, token: promotion.token };
-    on(body, 'click', () => outcome('promotion_click', click));
-    watchVisible(body, () => outcome('promotion_view', click));
+    on(body, 'click', () => outcome('click', click));
+    watchVisible(body, () => outcome('view', click));
   }
 
   // What others may know of a site may be less than the title.
@@ -463,8 +465,7 @@
       setTimeout(() => { anchor.href = href; });
     } else if (!anchor.target) {
       event.preventDefault();
-      const enough = new Promise((done) => { setTimeout(done, 300); });
-      Promise.race([entry.coming, enough]).then(() => location.assign(decorated()));
+      Promise.race([entry.coming, new Promise((done) => { setTimeout(done, 300); })]).then(() => location.assign(decorated()));
     }
   }
 

@@ -114,7 +114,14 @@ async def consent(
         return Response(ConsentAnswer(purposes=[], identifier=None, deleted=0, limited=0), status_code=200)
     who = identity
     done = await runtime.run(
-        lambda connection: state_consent(connection, who, site_id=data.site_id, purposes=told, now=now)
+        lambda connection: state_consent(
+            connection,
+            who,
+            site_id=data.site_id,
+            purposes=told,
+            now=now,
+            even_of_strangers=caller.key_kind == "secret",
+        )
     )
     cookies = []
     if by_server and told:

@@ -24,7 +24,11 @@ def browser(service) -> Iterator[SimpleNamespace]:
         named = {"site_id": site, **body}
         return service.call("POST", path, key=key, json=named, headers={**origin, **signals, **headers})
 
-    def look(*items, consent=BOTH, site="books", name=visitor, **more) -> httpx.Response:
+    def look(*items, consent=BOTH, site="books", name=visitor, said=False, **more) -> httpx.Response:
+        # As the tag does: the word first, and only a positive one.
+        if not said and consent and set(consent) <= set(BOTH):
+            body = {"identifier": name, "purposes": consent}
+            assert post("/v1/consent", body, site=site, gpc=more.get("gpc", False)).status_code == 200
         events = [
             {
                 "event_id": uuid4().hex,
@@ -106,12 +110,15 @@ def test_what_is_written_set_and_shown_for_each_word(service, browser, rows_of, 
             browser.post("/v1/consent", {"identifier": visitor, "purposes": purposes}, site="kitchen")
     elif path in ("/v1/decisions", "/promotion"):
         browser.look("lamp1", "lamp2", site="kitchen", **sent)
+    elif path != "/v1/consent" and said not in ("no signal", "refused", "malformed"):
+        body = {"identifier": visitor, "purposes": sent["consent"]}
+        browser.post("/v1/consent", body, site="kitchen", gpc=gpc)
     before = rows_of(visitor)
     stated = {} if sent["consent"] is None else {"consent": sent["consent"]}
     named = {"identifier": visitor, **stated, **CALLS[call]}
     elsewhere = {"Sec-Fetch-Site": "cross-site"}
     if path == "/v1/activity":
-        answer = browser.look("lamp1", "lamp2", site="kitchen", **sent, **elsewhere)
+        answer = browser.look("lamp1", "lamp2", site="kitchen", said=True, **sent, **elsewhere)
     elif path == "/v1/consent":
         purposes = [] if said == "withdrawn" else sent["consent"] or []
         body = {"identifier": visitor, "purposes": purposes}
@@ -131,8 +138,8 @@ def test_what_is_written_set_and_shown_for_each_word(service, browser, rows_of, 
         # The events, and the visitor's name; of a malformed word what came goes into quarantine.
         "/v1/activity": 3 if stores else 2 if word else 0,
         "/v1/pixel.gif": 2 if stores else 1 if word else 0,
-        # A word is kept by this call only; withdrawn twice is withdrawn.
-        "/v1/consent": 0 if word or said == "withdrawn" else 1,
+        # A word is kept by this call only, a positive one; withdrawn twice is withdrawn.
+        "/v1/consent": 1 if stores else 0,
     }
     assert written == expected_rows.get(path, 0), answer.text
     refused = 200 if across else 403
@@ -172,10 +179,26 @@ def test_withdrawal_works_at_once_and_for_what_comes_late(browser, database_rows
     answer = browser.post("/v1/consent", {"identifier": browser.visitor, "purposes": []}, site="kitchen")
     assert answer.json() == {"purposes": [], "identifier": browser.visitor, "deleted": 2, "limited": 0}
     assert database_rows("SELECT FROM activity WHERE identifier = %s", browser.visitor) == []
-    late = browser.look("lamp3", site="kitchen").json()
+    late = browser.look("lamp3", site="kitchen", said=True).json()
     assert (late["stored"], late["events"][0]["reason"]) == (0, "consent withdrawn")
+    assert late["withdrawn"] is True
     named = {"identifier": browser.visitor, "consent": BOTH}
     assert browser.post("/v1/decisions", named, site="kitchen").json()["strategy"] == "popularity"
+
+
+def test_a_cookie_that_outlives_its_visitor_counts_for_nothing(service, browser, rows_of):
+    """Erased, one is forgotten until one agrees again, whatever the shop's cookie still says."""
+    assert browser.look("lamp1", site="kitchen").json()["withdrawn"] is False
+    path = f"/v1/consumers/{consumer_of('kitchen', browser.visitor)}"
+    assert service.call("DELETE", path, key=service.keys.pans).status_code == 200
+    late = browser.look("lamp2", site="kitchen", said=True).json()
+    assert (late["stored"], late["withdrawn"]) == (0, True)
+    assert late["events"][0]["reason"] == "no consent on record"
+    # The tag takes that for a withdrawal, of which nothing is kept: it would be the only trace.
+    body = {"identifier": browser.visitor, "purposes": []}
+    assert browser.post("/v1/consent", body, site="kitchen").status_code == 200
+    assert rows_of(browser.visitor) == 0
+    assert browser.look("lamp2", site="kitchen").json()["stored"] == 1
 
 
 def test_withdrawing_use_across_sites_leaves_the_site_itself(service, browser):
@@ -186,7 +209,7 @@ def test_withdrawing_use_across_sites_leaves_the_site_itself(service, browser):
     named = {"identifier": browser.visitor, "consent": BOTH}
     assert browser.post("/v1/decisions", named, site="kitchen").json()["strategy"] == "tailored"
     # What comes now says everything again, and counts for no more than was agreed to.
-    assert browser.look("lamp3", site="kitchen").json()["stored"] == 1
+    assert browser.look("lamp3", site="kitchen", said=True).json()["stored"] == 1
     rows = service.call(
         "GET", f"/v1/consumers/{consumer_of('kitchen', browser.visitor)}", key=service.keys.pans
     ).json()

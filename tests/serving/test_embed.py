@@ -103,6 +103,7 @@ def test_a_refusal_sets_no_cookie(browser):
 
 def test_a_cookie_of_the_tag_delivers_its_events_once(browser, database_rows):
     visitor, events = uuid4().hex, [event("lamp1"), event("lamp2")]
+    browser.post("/v1/consent", identifier=visitor, purposes=BOTH)
     browser.jar["tailor_activity"] = cookie_value(visitor, consent=BOTH, events=events, site_id="kitchen")
     assert browser.post("/v1/activity").json()["stored"] == 2
     assert browser.post("/v1/activity", events=events).json()["duplicate"] == 4
@@ -162,6 +163,7 @@ def test_the_pixel_without_consent_stores_nothing(browser, database_rows):
     for query in ({}, {"identifier": visitor}, {"identifier": visitor, "consent": ""}):
         assert browser.pixel(**query).status_code == 200
     assert database_rows("SELECT count(*) FROM activity") == before
+    browser.post("/v1/consent", identifier=visitor, purposes=["same_site"])
     assert browser.pixel(identifier=visitor, consent="same_site").status_code == 200
     assert database_rows("SELECT cross_site FROM activity WHERE identifier = %s", visitor) == [(False,)]
 

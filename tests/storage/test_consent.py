@@ -68,6 +68,22 @@ def test_no_event_counts_for_more_than_was_agreed_to(connection):
     assert (stranger.same_site, stranger.cross_site) == (True, True)
 
 
+def test_what_only_a_cookie_vouches_for_needs_a_word(connection):
+    state_consent(connection, VISITOR, site_id="books", purposes=BOTH, now=NOW)
+    events = [event("b1"), event("b1", visitor="v2"), event("b2", visitor="v3")]
+    agreed, refused, by_a_server = limit_to_consent(connection, events, needs_word={0, 1})
+    assert (agreed, by_a_server) == (events[0], events[2])
+    assert refused.reason == "no consent on record"
+
+
+def test_a_withdrawal_of_somebody_unknown_leaves_nothing(connection):
+    state_consent(connection, VISITOR, site_id="books", purposes=[], now=NOW, even_of_strangers=False)
+    assert not stated_consents(connection, [VISITOR])
+    append_events(connection, [event("b1")])
+    done = state_consent(connection, VISITOR, site_id="books", purposes=[], now=NOW, even_of_strangers=False)
+    assert (done.deleted, len(stated_consents(connection, [VISITOR]))) == (1, 1)
+
+
 def test_after_a_withdrawal_nothing_is_stored_until_there_is_a_new_word(connection):
     state_consent(connection, VISITOR, site_id="books", purposes=[], now=NOW)
     [refused] = limit_to_consent(connection, [event("b1")])
