@@ -30,9 +30,12 @@ class Consent:
     @property
     def purposes(self) -> list[str]:
         """The purposes agreed to."""
-        return [
-            name for name, agreed in ((SAME_SITE, self.same_site), (CROSS_SITE, self.cross_site)) if agreed
-        ]
+        return purposes_of(same_site=self.same_site, cross_site=self.cross_site)
+
+
+def purposes_of(*, same_site: bool, cross_site: bool) -> list[str]:
+    """The names of two flags, in the order in which they are always told."""
+    return [name for name, agreed in ((SAME_SITE, same_site), (CROSS_SITE, cross_site)) if agreed]
 
 
 @dataclass(frozen=True, slots=True)

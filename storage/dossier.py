@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from storage.consent import Withdrawal, state_consent
+from storage.consent import Withdrawal, purposes_of, state_consent
 from storage.consumers import resolve
 from storage.database import Connection
-from storage.events import CROSS_SITE, NETWORK, SAME_SITE
+from storage.events import NETWORK
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,10 @@ def dossier(connection: Connection, consumer_id: str, *, n_newest: int = 8, n_sh
     for site_id, name, kind, n_events, same, cross in connection.execute(_COUNTS, {"consumer": owner}):
         one = of(site_id, name)
         one.counts[kind] = n_events
-        one.purposes = sorted({*one.purposes, *_purposes(same, cross)}, reverse=True)
+        one.purposes = sorted({*one.purposes, *purposes_of(same_site=same, cross_site=cross)}, reverse=True)
     for site_id, name, same, cross in connection.execute(_CONSENTS, {"consumer": owner}):
         # The last word counts, whatever events came with.
-        of(site_id, name).purposes = _purposes(same, cross)
+        of(site_id, name).purposes = purposes_of(same_site=same, cross_site=cross)
     for site_id, name, kind, at, title in connection.execute(
         _NEWEST, {"consumer": owner, "newest": n_newest}
     ):
@@ -108,10 +108,6 @@ def agree(
     if not done:
         return None
     return Withdrawal(sum(one.deleted for one in done), sum(one.limited for one in done))
-
-
-def _purposes(same_site: bool, cross_site: bool) -> list[str]:
-    return [name for name, agreed in ((SAME_SITE, same_site), (CROSS_SITE, cross_site)) if agreed]
 
 
 def _reason(told: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ network's cookie; either becomes a session of a quarter of an hour.
 import functools
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib.resources import files
@@ -104,10 +103,8 @@ async def change(request: Request, runtime: Runtime) -> Response:
 async def erase_all(request: Request, runtime: Runtime) -> Response:
     """Delete everything, and end the session and the network's cookie."""
     consumer_id = _needed(request, runtime)
-    erasure = await runtime.run(
-        lambda connection: erase(connection, consumer_id, asked_by="the consumer's page")
-    )
-    answer = _page("erased.html", erasure=erasure)
+    await runtime.run(lambda connection: erase(connection, consumer_id, asked_by="the consumer's page"))
+    answer = _page("erased.html")
     answer.delete_cookie(SESSION, path="/me", secure=True, httponly=True, samesite="lax")
     answer.delete_cookie(NETWORK_COOKIE, path="/", secure=True, httponly=True, samesite="none")
     return answer
@@ -198,7 +195,6 @@ def _templates() -> Environment:
 
     made = Environment(loader=FunctionLoader(_read), autoescape=select_autoescape(default=True))
     made.filters["day"] = lambda at: "some time" if at is None else f"{at:%-d %B %Y, %H:%M}"
-    made.filters["fields"] = asdict
     return made
 
 

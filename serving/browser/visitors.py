@@ -23,7 +23,7 @@ from serving.guard.access import Caller, own_site
 from serving.requests import Id, Visitor
 from serving.runtime import Runtime
 from storage.activity_cookie import COOKIE_NAME, ActivityCookie
-from storage.consent import state_consent
+from storage.consent import purposes_of, state_consent
 from storage.errors import AlreadyTaken, BadSeal, UnknownSite
 from storage.events import CROSS_SITE, LOGIN, NETWORK, SAME_SITE, derived_consumer_id
 from storage.identity import join
@@ -105,7 +105,7 @@ async def consent(
     own_site(caller, data.site_id, view.catalogue)
     cookie = runtime.cookie(signals, data.site_id, view)
     purposes = signals.allow(frozenset(data.purposes))
-    told = [purpose for purpose in (SAME_SITE, CROSS_SITE) if purpose in purposes]
+    told = purposes_of(same_site=SAME_SITE in purposes, cross_site=CROSS_SITE in purposes)
     by_server = data.mode == "server"
     identity = None if by_server and data.reset else _identity(data, cookie, caller)
     if by_server and identity is None and told:
