@@ -14,8 +14,6 @@ from models.unseen import UnseenReading
 
 def score_block(readings: Sequence[Reading], within: slice) -> NDArray[np.float32]:
     """`score(within)` of each of one or more readings by one model, float32[n_readings, n]."""
-    if len(readings) == 1:
-        return readings[0].score(within)[np.newaxis]
     match readings[0]:
         case FactorsReading(model=model):
             vectors = np.stack([cast(FactorsReading, one).vector for one in readings])

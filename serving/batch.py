@@ -165,7 +165,7 @@ def _one_ahead(blocks: Iterator[list[ConsumerRecord]]) -> Generator[list[Consume
 def _decide(
     ask: Ask, records: Sequence[ConsumerRecord], *, shelf: Shelf, model: LiveModel, counted: Counter[str]
 ) -> Iterator[dict[str, Any]]:
-    rankings = rank_all([ask] * len(records), records, shelf=shelf, model=model)
+    rankings = rank_all(ask, records, shelf=shelf, model=model)
     for record, ranking in zip(records, rankings, strict=True):
         counted["none" if ranking is None else ranking.strategy] += 1
         if ranking is not None:

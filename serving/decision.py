@@ -1,6 +1,6 @@
 """The decision: which promotions fit this consumer best on this site now. No I/O, no clock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -53,31 +53,26 @@ class Ranking(msgspec.Struct, frozen=True, eq=False):
 
 
 def decide(
-    ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel | None, signer: TokenSigner
-) -> Decision:
-    """Choose and create the promotions for one consumer: `rank`, then `present`."""
-    ranking = None if model is None else rank(ask, record, shelf=shelf, model=model)
-    return present(ask, record, ranking, shelf=shelf, model=model, signer=signer)
-
-
-def present(
     ask: Ask,
     record: ConsumerRecord,
-    ranking: Ranking | None,
     *,
     shelf: Shelf,
     model: LiveModel | None,
     signer: TokenSigner,
+    on_ranked: Callable[[], object] | None = None,
 ) -> Decision:
-    """Create the promotions that were chosen, with their reasons and tokens.
+    """Choose and create the promotions for one consumer.
 
     Parameters
     ----------
     record : what the consumer did, as far as it may be used on this site, and the audiences they belong to.
-    ranking : what `rank` found; None where nothing may be shown.
     shelf : the promotions of this site, projected onto the items that `model` knows.
     model : the champion; None while there is none.
+    on_ranked : called once the promotions are in their order, before anything is told about them.
     """
+    ranking = None if model is None else rank(ask, record, shelf=shelf, model=model)
+    if on_ranked is not None:
+        on_ranked()
     if model is None or ranking is None:
         return _nothing(ask, record, shelf=shelf, model=model)
     promotions = [
@@ -127,12 +122,20 @@ def best(pooled: PooledScores, eligible: NDArray[np.bool_], *, n: int) -> NDArra
 
 def rank(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel) -> Ranking | None:
     """Rank what may be shown; None when nothing may."""
-    (ranking,) = rank_all([ask], [record], shelf=shelf, model=model)
-    return ranking
+    if shelf.projection is None:
+        return None
+    reading = _read(ask, record, model=model)
+    if reading is None:
+        return _by_popularity(ask, record, shelf.projection, shelf=shelf, model=model)
+    few = _among_few(ask, record, reading, shelf.projection, shelf=shelf, model=model)
+    if few is not None:
+        return few
+    scores = reading.score(shelf.projection.within)
+    return _among_all(ask, record, reading, scores, shelf.projection, shelf=shelf, model=model)
 
 
 def rank_all(
-    asks: Sequence[Ask], records: Sequence[ConsumerRecord], *, shelf: Shelf, model: LiveModel
+    ask: Ask, records: Sequence[ConsumerRecord], *, shelf: Shelf, model: LiveModel
 ) -> list[Ranking | None]:
     """`rank` for each of some consumers; those for whom everything is scored are scored together."""
     projection = shelf.projection
@@ -140,8 +143,8 @@ def rank_all(
         return [None] * len(records)
     rankings: list[Ranking | None] = []
     left: list[tuple[int, Reading]] = []
-    for place, (ask, record) in enumerate(zip(asks, records, strict=True)):
-        reading = _read(ask, record, model=model)
+    for place, record in enumerate(records):
+        reading, ranking = _read(ask, record, model=model), None
         if reading is None:
             ranking = _by_popularity(ask, record, projection, shelf=shelf, model=model)
         else:
@@ -156,7 +159,7 @@ def rank_all(
         scored = score_block([reading for _, reading in block], projection.within)
         for (place, reading), scores in zip(block, scored, strict=True):
             rankings[place] = _among_all(
-                asks[place], records[place], reading, scores, projection, shelf=shelf, model=model
+                ask, records[place], reading, scores, projection, shelf=shelf, model=model
             )
     return rankings
 

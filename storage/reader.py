@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 
@@ -14,6 +14,7 @@ from storage.database import Connection, libpq_url, without_password
 from storage.errors import DatabaseUnavailable, SchemaMissing
 from storage.events import BOTH_PURPOSES, CROSS_SITE, NETWORK, SAME_SITE, derived_consumer_id
 from storage.recent import Events
+from storage.together import Together
 
 CHANNEL = "tailor"
 CONNECT_TIMEOUT_S = 2.0
@@ -55,6 +56,10 @@ class ConsumerRecord:
     consumer_id: str
     events: Events = _NO_EVENTS
     audiences: frozenset[str] = frozenset()
+
+    def newest(self, limit: int) -> Self:
+        """The same with so many events at most."""
+        return self if len(self.events) <= limit else replace(self, events=self.events.first(limit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +212,14 @@ class ConsumerReader:
 
     def __init__(self) -> None:
         self._pool: Any = None
+        self._together: Together[tuple[Wanted, int], ConsumerRecord] | None = None
         self._url = ""
 
     async def open(self, url: str, *, max_size: int = 4, timeout_s: float = 1.0) -> None:
         """Get ready to read from `url`; `timeout_s` bounds a read, waiting for a connection included."""
         self._url = libpq_url(url)
         self._timeout_s = timeout_s
+        self._together = Together(self.read_consumers, timeout_s=timeout_s, at_once=max_size)
         self._pool = await asyncpg.create_pool(
             self._url,
             min_size=0,
@@ -232,33 +239,36 @@ class ConsumerReader:
 
     async def close(self) -> None:
         """Close the connections. Harmless when repeated."""
+        if self._together is not None:
+            self._together.close()
         if self._pool is not None:
             pool, self._pool = self._pool, None
             with suppress(*UNAVAILABLE):
                 await asyncio.wait_for(pool.close(), self._timeout_s)
 
     async def read_consumer(self, wanted: Wanted, *, limit: int) -> ConsumerRecord:
-        """`read_consumers` for one."""
-        (record,) = await self.read_consumers([wanted], limit=limit)
-        return record
+        """What may be used about a consumer; somebody unknown has an empty record.
 
-    async def read_consumers(
-        self, wanted: Sequence[Wanted], *, limit: int, by: float | None = None
-    ) -> list[ConsumerRecord]:
-        """What may be used about some consumers; somebody unknown has an empty record.
+        Those who ask at the same time are read together.
 
         Parameters
         ----------
         limit
-            Events of a consumer at most, the newest ones, over all kinds of activity.
-        by
-            When to give up, in the loop's time. Default: as long from now as one read may take.
+            Events at most, the newest ones, over all kinds of activity.
 
         Raises
         ------
         DatabaseUnavailable
             When the server cannot be reached in time.
         """
+        if self._together is None:
+            raise DatabaseUnavailable("the reader is not open")
+        return await self._together.read((wanted, limit))
+
+    async def read_consumers(self, asked: Sequence[tuple[Wanted, int]], by: float) -> list[ConsumerRecord]:
+        """The same for some consumers and their limits, until the loop's time is `by`."""
+        wanted, limits = zip(*asked, strict=True)
+        limit = max(limits)
         groups: dict[tuple[str, ...], list[int]] = {}
         for place, one in enumerate(wanted):
             groups.setdefault(one.without, []).append(place)
@@ -267,9 +277,9 @@ class ConsumerReader:
         ]
         found = [await reads[0]] if len(reads) == 1 else await asyncio.gather(*reads)
         records = dict(zip(chain(*groups.values()), chain(*found), strict=True))
-        return [records[place] for place in range(len(wanted))]
+        return [records[place].newest(limits[place]) for place in range(len(wanted))]
 
-    async def _read(self, wanted: Sequence[Wanted], *, limit: int, by: float | None) -> list[ConsumerRecord]:
+    async def _read(self, wanted: Sequence[Wanted], *, limit: int, by: float) -> list[ConsumerRecord]:
         """The same, where all have the same sites left out."""
         columns = zip(*map(_asked, wanted), strict=True)
         without = wanted[0].without

@@ -52,7 +52,7 @@ def told(ranking: Ranking | None) -> tuple[str, str | None, list[int]] | None:
 
 def decided_alike(counter: Counter, records: list[ConsumerRecord], *, n: int) -> list[Ranking]:
     ask, found = counter.ask(n=n), []
-    together = rank_all([ask] * len(records), records, shelf=counter.shelf, model=counter.model)
+    together = rank_all(ask, records, shelf=counter.shelf, model=counter.model)
     for record, ranking in zip(records, together, strict=True):
         alone = rank(ask, record, shelf=counter.shelf, model=counter.model)
         assert told(ranking) == told(alone)

@@ -126,9 +126,10 @@ def test_some_are_read_at_once_each_by_what_holds_for_them(database_url, store, 
         reader = ConsumerReader()
         await reader.open(database_url)
         try:
-            return await reader.read_consumers(wanted, limit=9), [
-                await reader.read_consumer(one, limit=9) for one in wanted
-            ]
+            return (
+                await asyncio.gather(*(reader.read_consumer(one, limit=9) for one in wanted)),
+                [await reader.read_consumer(one, limit=9) for one in wanted],
+            )
         finally:
             await reader.close()
 
