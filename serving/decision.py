@@ -1,6 +1,6 @@
 """The decision: which promotions fit this consumer best on this site now. No I/O, no clock."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.history import history_vector
-from models.block import score_block
+from features.weights import InteractionWeights
 from models.errors import EmptyHistory
 from models.projection import EVERY_PROMOTION, PooledScores, Projection
 from models.recommender import Reading
@@ -21,9 +21,11 @@ from serving.shelf import Shelf
 from serving.token import DecisionClaim, TokenSigner, ToldReason
 from storage.reader import ConsumerRecord
 
-_BLOCK_BYTES = 32 << 20
 _TOKEN_REASONS = 3
 _TOKEN_TITLE_CHARS = 100
+
+Among = NDArray[np.intp] | slice
+"""Places of some promotions, or of all."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,78 +129,43 @@ def rank(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel) ->
     reading = _read(ask, record, model=model)
     if reading is None:
         return _by_popularity(ask, record, shelf.projection, shelf=shelf, model=model)
-    few = _among_few(ask, record, reading, shelf.projection, shelf=shelf, model=model)
-    if few is not None:
-        return few
-    scores = reading.score(shelf.projection.within)
-    return _among_all(ask, record, reading, scores, shelf.projection, shelf=shelf, model=model)
+
+    def may_show(among: Among) -> NDArray[np.bool_]:
+        return _may_show(ask, record, shelf=shelf, among=among)
+
+    found = rank_tailored(reading, shelf.projection, may_show, n=ask.n, weights=model.bundle.weights)
+    return None if found is None else Ranking("tailored", *found, reading, None)
 
 
-def rank_all(
-    ask: Ask, records: Sequence[ConsumerRecord], *, shelf: Shelf, model: LiveModel
-) -> list[Ranking | None]:
-    """`rank` for each of some consumers; those for whom everything is scored are scored together."""
-    projection = shelf.projection
-    if projection is None:
-        return [None] * len(records)
-    rankings: list[Ranking | None] = []
-    left: list[tuple[int, Reading]] = []
-    for place, record in enumerate(records):
-        reading, ranking = _read(ask, record, model=model), None
-        if reading is None:
-            ranking = _by_popularity(ask, record, projection, shelf=shelf, model=model)
-        else:
-            ranking = _among_few(ask, record, reading, projection, shelf=shelf, model=model)
-            if ranking is None:
-                left.append((place, reading))
-        rankings.append(ranking)
-    n_items = projection.within.stop - projection.within.start
-    n_together = max(1, _BLOCK_BYTES // (4 * max(n_items, 1)))
-    for start in range(0, len(left), n_together):
-        block = left[start : start + n_together]
-        scored = score_block([reading for _, reading in block], projection.within)
-        for (place, reading), scores in zip(block, scored, strict=True):
-            rankings[place] = _among_all(
-                ask, records[place], reading, scores, projection, shelf=shelf, model=model
-            )
-    return rankings
-
-
-def _among_few(
-    ask: Ask,
-    record: ConsumerRecord,
+def rank_tailored(
     reading: Reading,
     projection: Projection,
+    may_show: Callable[[Among], NDArray[np.bool_]],
     *,
-    shelf: Shelf,
-    model: LiveModel,
-) -> Ranking | None:
-    """Rank the shortlist; None where there is none or too few of it may be shown."""
-    pooled = projection.shortlist(reading, model.bundle.weights, n=ask.n)
-    if pooled is None:
-        return None
-    few = _may_show(ask, record, shelf=shelf, among=pooled.places)
-    if np.count_nonzero(few) < ask.n:
-        return None
-    return Ranking("tailored", pooled, best(pooled, few, n=ask.n), reading, None)
+    n: int,
+    weights: InteractionWeights,
+) -> tuple[PooledScores, NDArray[np.intp]] | None:
+    """Rank for one history: the shortlist if there is one and enough of it may be shown, else everything.
 
+    Parameters
+    ----------
+    may_show : which promotions `among` all may be shown, bool[n].
 
-def _among_all(
-    ask: Ask,
-    record: ConsumerRecord,
-    reading: Reading,
-    scores: NDArray[np.float32],
-    projection: Projection,
-    *,
-    shelf: Shelf,
-    model: LiveModel,
-) -> Ranking | None:
-    """Rank by the scores of all items."""
-    eligible = _may_show(ask, record, shelf=shelf)
+    Returns
+    -------
+    What was pooled, and where the best are in it, best first; None where nothing may be shown.
+    """
+    pooled = projection.shortlist(reading, weights, n=n)
+    if pooled is not None:
+        few = may_show(pooled.places)
+        if np.count_nonzero(few) >= n:
+            return pooled, best(pooled, few, n=n)
+    eligible = may_show(EVERY_PROMOTION)
     if not eligible.any():
         return None
-    pooled = projection.pool(scores, history=reading.history, weights=model.bundle.weights)
-    return Ranking("tailored", pooled, best(pooled, eligible, n=ask.n), reading, None)
+    scores = reading.score(projection.within)
+    pooled = projection.pool(scores, history=reading.history, weights=weights)
+    return pooled, best(pooled, eligible, n=n)
 
 
 def _by_popularity(
@@ -221,7 +188,7 @@ def _by_popularity(
 
 
 def _may_show(
-    ask: Ask, record: ConsumerRecord, *, shelf: Shelf, among: NDArray[np.intp] | slice = EVERY_PROMOTION
+    ask: Ask, record: ConsumerRecord, *, shelf: Shelf, among: Among = EVERY_PROMOTION
 ) -> NDArray[np.bool_]:
     return shelf.eligible(ask.now, placement=ask.placement, audiences=record.audiences, among=among)
 

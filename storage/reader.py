@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 
-from storage.database import Connection, libpq_url, without_password
+from storage.database import libpq_url, without_password
 from storage.errors import DatabaseUnavailable, SchemaMissing
 from storage.events import BOTH_PURPOSES, CROSS_SITE, NETWORK, SAME_SITE, derived_consumer_id
 from storage.recent import Events
@@ -56,13 +56,16 @@ class ConsumerRecord:
     audiences: frozenset[str] = frozenset()
 
 
-# Each identifier's newest rows come from the index: a consumer with a long past costs no more than a new one.
-# Activity of the site itself needs consent for that site, activity of others consent for use across sites.
-# What a withdrawn or expired source brought is not in the view.
 # One row of arrays comes back, which is cheaper to send and to read than a row an event.
 _COLUMNS = """
 ARRAY(SELECT m.audience_id::text FROM audience_member m WHERE m.consumer_id = {consumer}),
 array_agg(site_id::text), array_agg(item_id::text), array_agg(kind), array_agg(occurred_at)
+"""
+
+# Each identifier's newest rows come from the index: a consumer with a long past costs no more than a new one.
+# Activity of the site itself needs consent for that site, activity of others consent for use across sites.
+# What a withdrawn or expired source brought is not in the view. `storage.everyone` reads by the same words.
+RECENT = """
 FROM (
     SELECT newest.*
     FROM identifier i
@@ -96,22 +99,9 @@ WITH consumer AS MATERIALIZED (
 SELECT (SELECT consumer_id FROM consumer), {columns}
 """
 
-_EVERYONE = """
-SELECT c.consumer_id::text, r.*
-FROM (SELECT DISTINCT consumer_id FROM identifier) c
-CROSS JOIN LATERAL (
-    SELECT coalesce(bool_and(k.same_site), true) AS same_site,
-           coalesce(bool_and(k.cross_site), true) AS cross_site
-    FROM consent k JOIN identifier n USING (namespace, identifier)
-    WHERE n.consumer_id = c.consumer_id AND k.site_id = %(site)s
-) AS agreed
-CROSS JOIN LATERAL (SELECT {columns}) AS r (audiences, sites, items, kinds, times)
-ORDER BY c.consumer_id
-"""
-
 # Sites whose activity must not be used are the exception: where there are none, nothing is asked of a row.
 # PostgreSQL hashes the list once, however long it is.
-_UNLESS = "AND a.site_id NOT IN (SELECT unnest({without}::text[]))"
+UNLESS = "AND a.site_id NOT IN (SELECT unnest({without}::text[]))"
 
 _OF_ONE = {
     "consumer": "(SELECT consumer_id FROM consumer)",
@@ -120,41 +110,9 @@ _OF_ONE = {
     "same": "(SELECT same_site FROM agreed)",
     "cross": "(SELECT cross_site FROM agreed)",
 }
-_OF_ALL = {
-    "consumer": "c.consumer_id",
-    "site": "%(site)s",
-    "limit": "%(limit)s",
-    "same": "agreed.same_site",
-    "cross": "agreed.cross_site",
-}
-
-_READ = _ONE.format(columns=_COLUMNS.format(**_OF_ONE, unless=""))
-_READ_WITHOUT = _ONE.format(columns=_COLUMNS.format(**_OF_ONE, unless=_UNLESS.format(without="$8")))
-_READ_ALL = _EVERYONE.format(columns=_COLUMNS.format(**_OF_ALL, unless=_UNLESS.format(without="%(without)s")))
-
-
-def read_all_consumers(
-    connection: Connection, *, site_id: str, limit: int, at_once: int, without: Sequence[str] = ()
-) -> Iterator[list[ConsumerRecord]]:
-    """What may be used about every consumer on a site, by consumer id, so many at once.
-
-    Parameters
-    ----------
-    limit
-        Events of a consumer at most, the newest ones, over all kinds of activity.
-    without
-        Sites whose activity must not be used there, see `storage.sharing`.
-    """
-    with connection.cursor(name="every_consumer") as cursor:
-        cursor.execute(_READ_ALL, {"site": site_id, "limit": limit, "without": list(without)})
-        while rows := cursor.fetchmany(at_once):
-            yield [_record(row) for row in rows]
-
-
-def count_consumers(connection: Connection) -> int:
-    """How many consumers are known."""
-    row = connection.execute("SELECT count(DISTINCT consumer_id) FROM identifier").fetchone()
-    return 0 if row is None else int(row[0])
+_COLUMNS_OF_ONE = _COLUMNS + RECENT
+_READ = _ONE.format(columns=_COLUMNS_OF_ONE.format(**_OF_ONE, unless=""))
+_READ_WITHOUT = _ONE.format(columns=_COLUMNS_OF_ONE.format(**_OF_ONE, unless=UNLESS.format(without="$8")))
 
 
 def _record(row: Sequence[Any]) -> ConsumerRecord:
