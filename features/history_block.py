@@ -4,19 +4,19 @@
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import date, datetime
 from typing import Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features.history import HistoryVector, from_fixed_point, weigh
+from features.history import HistoryVector, from_fixed_point, utc_day, weigh
 from features.ids import ItemIds
 from features.weights import KINDS, InteractionWeights
 from storage.everyone import EventBlock
 
-_EPOCH_ORDINAL = datetime(1970, 1, 1, tzinfo=UTC).toordinal()
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
 class HistoryBlock(msgspec.Struct, frozen=True, eq=False):
@@ -121,10 +121,10 @@ def history_block(
 
 def _worths(day: NDArray[np.int32], weights: InteractionWeights, *, now: datetime) -> NDArray[np.int64]:
     """What each event counts by its age, in 1/2²⁴; 0 outside of the window."""
-    decay = np.array(weights.decay_table, dtype=np.int64)
+    decay, today = np.array(weights.decay_table, dtype=np.int64), utc_day(now) - _EPOCH_ORDINAL
     if len(decay) == 1 and weights.window_days is None:
         return np.broadcast_to(decay, day.shape)
     # What is from the future or has no time has the age 0.
-    age = np.maximum(now.astimezone(UTC).toordinal() - _EPOCH_ORDINAL - day.astype(np.int64), 0)
+    age = np.maximum(today - day.astype(np.int64), 0)
     worth = decay.take(age, mode="clip")
     return worth if weights.window_days is None else np.where(age <= weights.window_days, worth, 0)

@@ -20,6 +20,7 @@ NO_DAY: Final = np.iinfo(np.int32).max
 """The day of an event without a time."""
 
 _DAY_US: Final = 86_400_000_000
+_INFINITY: Final = np.iinfo(np.int64).max
 _FROM_1970_TO_2000_DAYS: Final = 10_957
 # No id has a control character in it (`storage.fields`).
 _BETWEEN_EVENTS, _BETWEEN_IDS = "\x1f", "\x1e"
@@ -83,7 +84,7 @@ class EventBlock(msgspec.Struct, frozen=True, eq=False):
     kind : int8[n_events]
         Places in `ACTIVITY_KINDS`.
     day : int32[n_events]
-        UTC days since 1970; `NO_DAY` or thereabouts for an event without a time.
+        UTC days since 1970; `NO_DAY` for an event without a time.
     """
 
     indptr: NDArray[np.int64]
@@ -164,6 +165,7 @@ def _number(joined: str) -> tuple[NDArray[np.int32], list[tuple[str, str]]]:
 
 
 def _days(sent: bytes) -> NDArray[np.int32]:
-    """UTC days since 1970 of times as PostgreSQL sends them: microseconds since 2000, most significant byte first."""
-    since_2000 = np.frombuffer(sent, dtype=">i8") // _DAY_US
-    return np.minimum(since_2000 + _FROM_1970_TO_2000_DAYS, NO_DAY).astype(np.int32)
+    """UTC days since 1970 of times as PostgreSQL sends them: microseconds since 2000, the greatest byte first."""
+    since_2000_us = np.frombuffer(sent, dtype=">i8").astype(np.int64)
+    day = since_2000_us // _DAY_US + _FROM_1970_TO_2000_DAYS
+    return np.where(since_2000_us == _INFINITY, NO_DAY, day).astype(np.int32)
