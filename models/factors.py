@@ -36,7 +36,7 @@ from models.recommender import (
 from models.shortlist import Quantiser, all_of, worth_a_search
 
 _SKEW = 1e-3
-_TOGETHER_BYTES = 4 << 20
+_TOGETHER_BYTES = 512 << 10
 _LEAST_WEIGHT = np.float32(1e-12)
 
 Solve = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -301,7 +301,9 @@ def user_steps_solved(
     inverse = np.asarray(1 / diagonal, dtype=np.float32)
     spread = seen * inverse
     inner = spread @ seen.transpose(0, 2, 1)
-    found = _each_solved(inner, (spread @ right[..., np.newaxis])[..., 0], 1 / np.maximum(step.weight, _LEAST_WEIGHT))
+    found = _each_solved(
+        inner, (spread @ right[..., np.newaxis])[..., 0], 1 / np.maximum(step.weight, _LEAST_WEIGHT)
+    )
     return np.asarray(right * inverse - (found[:, np.newaxis] @ spread)[:, 0])
 
 
@@ -312,9 +314,7 @@ def _each_solved(
     n_rows, size, _ = systems.shape
     systems.reshape(n_rows, -1)[:, :: size + 1] += diagonal
     # numpy's own solution of many systems takes twice as long as LAPACK's for symmetric ones, one by one.
-    for row in range(n_rows):
-        right[row] = _solved(systems[row], right[row])[0]
-    return right
+    return np.array([_solution(system, one) for system, one in zip(systems, right, strict=True)])
 
 
 def carried_over(
@@ -383,8 +383,20 @@ def principal_axes(factors: NDArray[Any]) -> NDArray[np.float32]:
 
 def _solved(system: NDArray[np.float32], right: NDArray[np.float32]) -> tuple[NDArray[np.float32], Solve]:
     """A⁻¹ r and the way to more of it, for a symmetric positive definite A, which is overwritten."""
+    factor, found = _factored(system, right)
+    return found, lambda right: lapack.spotrs(factor, right, lower=True)[0]
+
+
+def _solution(system: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+    return _factored(system, right)[1]
+
+
+def _factored(
+    system: NDArray[np.float32], right: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The factor of A, which is overwritten, and A⁻¹ r."""
     # LAPACK reads columns where numpy has rows: of a symmetric matrix it is the same, without a copy.
     factor, found, info = lapack.sposv(system.T, right, lower=True, overwrite_a=True)
     if info != 0:
         raise InvalidModel(f"the user step has no solution (LAPACK info {info}); raise the regularization")
-    return found, lambda right: lapack.spotrs(factor, right, lower=True)[0]
+    return factor, found

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from storage.database import Connection
 from storage.events import ACTIVITY_KINDS
-from storage.reader import RECENT, UNLESS
+from storage.reader import NEWEST, UNLESS, recent
 
 NO_DAY: Final = np.iinfo(np.int32).max
 """The day of an event without a time."""
@@ -25,10 +25,9 @@ _FROM_1970_TO_2000_DAYS: Final = 10_957
 # No id has a control character in it (`storage.fields`).
 _BETWEEN_EVENTS, _BETWEEN_IDS = "\x1f", "\x1e"
 
-_DIGITS = " ".join(f"WHEN '{kind}' THEN '{digit}'" for digit, kind in enumerate(ACTIVITY_KINDS))
-
 # Without OFFSET the planner would join first and sort all activity instead of the consumers.
-_EVERYONE = f"""
+# Who has one identifier, as most do, needs neither a second look nor a second sort.
+_EVERYONE = """
 WITH agreed AS (
     SELECT n.consumer_id, bool_and(k.same_site) AS same_site, bool_and(k.cross_site) AS cross_site
     FROM consent k JOIN identifier n USING (namespace, identifier)
@@ -42,19 +41,28 @@ WITH agreed AS (
 )
 SELECT c.consumer_id::text, c.audiences, r.*
 FROM (
-    SELECT i.consumer_id, l.audiences,
+    SELECT i.*, l.audiences,
            coalesce(a.same_site, true) AS same_site, coalesce(a.cross_site, true) AS cross_site
-    FROM (SELECT DISTINCT consumer_id FROM identifier) i
+    FROM (
+        SELECT consumer_id, count(*) AS n,
+               min(namespace::text) AS namespace, min(identifier::text) AS identifier
+        FROM identifier
+        GROUP BY consumer_id
+    ) i
     LEFT JOIN agreed a USING (consumer_id)
     LEFT JOIN listed l USING (consumer_id)
     ORDER BY i.consumer_id
     OFFSET 0
 ) c
 CROSS JOIN LATERAL (
-    SELECT string_agg(site_id || '{_BETWEEN_IDS}' || coalesce(item_id, ''), '{_BETWEEN_EVENTS}'),
-           string_agg(CASE kind {_DIGITS} END, ''),
+    SELECT string_agg(site_id || '{between_ids}' || item_id, '{between_events}'),
+           string_agg(CASE kind {digits} END, ''),
            string_agg(timestamptz_send(coalesce(occurred_at, 'infinity')), '')
-    {{recent}}
+    FROM (
+        (SELECT * FROM ({newest}) one WHERE c.n = 1)
+        UNION ALL
+        (SELECT * FROM ({recent}) several WHERE c.n > 1)
+    ) recent
 ) r
 ORDER BY c.consumer_id
 """
@@ -66,8 +74,20 @@ _OF_EACH = {
     "same": "c.same_site",
     "cross": "c.cross_site",
 }
-_READ = _EVERYONE.format(recent=RECENT.format(**_OF_EACH, unless=""))
-_READ_WITHOUT = _EVERYONE.format(recent=RECENT.format(**_OF_EACH, unless=UNLESS.format(without="%(without)s")))
+
+
+def _read(unless: str = "") -> str:
+    return _EVERYONE.format(
+        between_ids=_BETWEEN_IDS,
+        between_events=_BETWEEN_EVENTS,
+        digits=" ".join(f"WHEN '{kind}' THEN '{digit}'" for digit, kind in enumerate(ACTIVITY_KINDS)),
+        newest=NEWEST.format(whose="c", unless=unless, **_OF_EACH),
+        recent=recent(unless, **_OF_EACH),
+    )
+
+
+_READ = _read()
+_READ_WITHOUT = _read(UNLESS.format(without="%(without)s"))
 
 
 class EventBlock(msgspec.Struct, frozen=True, eq=False):
@@ -78,7 +98,7 @@ class EventBlock(msgspec.Struct, frozen=True, eq=False):
     indptr : int64[n_consumers + 1]
         Where each consumer's events begin.
     items : list of (site id, item id)
-        The distinct items; the item id is empty where the activity names none.
+        The distinct items.
     item : int32[n_events]
         Places in `items`.
     kind : int8[n_events]
@@ -136,8 +156,8 @@ def count_consumers(connection: Connection) -> int:
 
 
 def _take_apart(rows: Sequence[tuple[Any, ...]]) -> ConsumerBlock:
-    consumer_ids, audiences, pairs, kinds, times = zip(*rows, strict=True)
-    kinds = [one or "" for one in kinds]
+    consumer_ids, audiences, pairs, told_kinds, times = zip(*rows, strict=True)
+    kinds = [one or "" for one in told_kinds]
     item, items = _number(_BETWEEN_EVENTS.join(filter(None, pairs)))
     events = EventBlock(
         indptr=np.cumsum([0, *map(len, kinds)], dtype=np.int64),
@@ -150,7 +170,7 @@ def _take_apart(rows: Sequence[tuple[Any, ...]]) -> ConsumerBlock:
 
 
 def _number(joined: str) -> tuple[NDArray[np.int32], list[tuple[str, str]]]:
-    """Number the distinct (site id, item id) of some events: the number of each event, and what they stand for."""
+    """The number of each event's item, and the (site id, item id) that the numbers stand for."""
     if not joined:
         return np.empty(0, dtype=np.int32), []
     text = np.frombuffer(joined.encode(), dtype=np.uint8)
@@ -160,12 +180,15 @@ def _number(joined: str) -> tuple[NDArray[np.int32], list[tuple[str, str]]]:
     offsets = np.concatenate([[0], ends - np.arange(len(ends))]).astype(np.int32)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text[~between])]
     numbered = pa.Array.from_buffers(pa.string(), len(ends), buffers).dictionary_encode()
-    items = [(site, item) for site, _, item in (one.partition(_BETWEEN_IDS) for one in numbered.dictionary.to_pylist())]
+    items = [
+        (site, item)
+        for site, _, item in (one.partition(_BETWEEN_IDS) for one in numbered.dictionary.to_pylist())
+    ]
     return numbered.indices.to_numpy(), items
 
 
 def _days(sent: bytes) -> NDArray[np.int32]:
-    """UTC days since 1970 of times as PostgreSQL sends them: microseconds since 2000, the greatest byte first."""
+    """UTC days since 1970 of times as PostgreSQL sends them: microseconds since 2000, big-endian."""
     since_2000_us = np.frombuffer(sent, dtype=">i8").astype(np.int64)
     day = since_2000_us // _DAY_US + _FROM_1970_TO_2000_DAYS
     return np.where(since_2000_us == _INFINITY, NO_DAY, day).astype(np.int32)

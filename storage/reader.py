@@ -60,30 +60,30 @@ class ConsumerRecord:
 _COLUMNS = """
 ARRAY(SELECT m.audience_id::text FROM audience_member m WHERE m.consumer_id = {consumer}),
 array_agg(site_id::text), array_agg(item_id::text), array_agg(kind), array_agg(occurred_at)
+FROM ({recent}) recent
 """
 
-# Each identifier's newest rows come from the index: a consumer with a long past costs no more than a new one.
+# An identifier's newest rows come from the index: a consumer with a long past costs no more than a new one.
 # Activity of the site itself needs consent for that site, activity of others consent for use across sites.
 # What a withdrawn or expired source brought is not in the view. `storage.everyone` reads by the same words.
-RECENT = """
-FROM (
-    SELECT newest.*
-    FROM identifier i
-    CROSS JOIN LATERAL (
-        SELECT a.site_id, a.event_id, a.namespace, a.identifier, a.item_id, a.kind, a.occurred_at
-        FROM usable_activity a
-        WHERE a.namespace = i.namespace AND a.identifier = i.identifier
-          AND a.kind IN ('page_view', 'product_review', 'purchase')
-          AND CASE WHEN a.site_id = {site} THEN a.same_site AND {same} ELSE a.cross_site AND {cross} END
-          {unless}
-        ORDER BY a.occurred_at DESC NULLS LAST, a.site_id, a.event_id
-        LIMIT {limit}
-    ) AS newest
-    WHERE i.consumer_id = {consumer}
-    ORDER BY newest.occurred_at DESC NULLS LAST, newest.site_id, newest.event_id,
-             newest.namespace, newest.identifier
-    LIMIT {limit}
-) recent
+NEWEST = """
+SELECT a.site_id, a.event_id, a.namespace, a.identifier, a.item_id, a.kind, a.occurred_at
+FROM usable_activity a
+WHERE a.namespace = {whose}.namespace AND a.identifier = {whose}.identifier
+  AND a.kind IN ('page_view', 'product_review', 'purchase')
+  AND CASE WHEN a.site_id = {site} THEN a.same_site AND {same} ELSE a.cross_site AND {cross} END
+  {unless}
+ORDER BY a.occurred_at DESC NULLS LAST, a.site_id, a.event_id
+LIMIT {limit}
+"""
+_RECENT = """
+SELECT newest.*
+FROM identifier i
+CROSS JOIN LATERAL ({newest}) AS newest
+WHERE i.consumer_id = {consumer}
+ORDER BY newest.occurred_at DESC NULLS LAST, newest.site_id, newest.event_id,
+         newest.namespace, newest.identifier
+LIMIT {limit}
 """
 
 # What somebody last said on this site counts, whatever the call states.
@@ -110,9 +110,18 @@ _OF_ONE = {
     "same": "(SELECT same_site FROM agreed)",
     "cross": "(SELECT cross_site FROM agreed)",
 }
-_COLUMNS_OF_ONE = _COLUMNS + RECENT
-_READ = _ONE.format(columns=_COLUMNS_OF_ONE.format(**_OF_ONE, unless=""))
-_READ_WITHOUT = _ONE.format(columns=_COLUMNS_OF_ONE.format(**_OF_ONE, unless=UNLESS.format(without="$8")))
+
+def recent(unless: str = "", **words: str) -> str:
+    """The query of what may be used about a consumer, in the words of the query around it."""
+    return _RECENT.format(newest=NEWEST.format(whose="i", unless=unless, **words), **words)
+
+
+def _read(unless: str = "") -> str:
+    return _ONE.format(columns=_COLUMNS.format(recent=recent(unless, **_OF_ONE), **_OF_ONE))
+
+
+_READ = _read()
+_READ_WITHOUT = _read(UNLESS.format(without="$8"))
 
 
 def _record(row: Sequence[Any]) -> ConsumerRecord:

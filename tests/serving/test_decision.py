@@ -99,7 +99,9 @@ def test_many_consumers_are_decided_for_like_each_of_them(kind: str) -> None:
     records = [*make_records(items, 40), ConsumerRecord("nobody"), unknown]
     tailored = [] if kind == "popularity" else ["tailored"] * 40
     for n in (1, 3):
-        assert decided_alike(counter, records, n=n) == tailored + ["popularity"] * (len(records) - len(tailored))
+        assert decided_alike(counter, records, n=n) == tailored + ["popularity"] * (
+            len(records) - len(tailored)
+        )
     nothing_live = replace(counter, shelf=replace(counter.shelf, ends_s=np.zeros(len(items) // 2)))
     assert decided_alike(nothing_live, records, n=1) == []
 
