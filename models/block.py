@@ -1,22 +1,22 @@
 """Many histories read and scored at once: what can be one matrix product is one.
 
-`read_block(model, histories)` is to a `HistoryBlock` what `model.read(history)` is to a `HistoryVector`, and its
-`score` gives what each reading's own would, up to the rounding of float32. Histories may be of any lengths, of
-one moment or of several, and of asks that have nothing in common but the model.
+`read_block(model, histories)` is to a `HistoryBlock` what `model.read(history)` is to a `HistoryVector`;
+`block_of(readings)` puts readings together that are there already. Either scores as each reading by itself,
+up to the rounding of float32. Histories may be of any lengths, and of asks that share nothing but the model.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from features.history_block import HistoryBlock
-from models.blend import FittedBlend, standing
-from models.factors import FittedFactors, fold_in
+from models.blend import BlendReading, FittedBlend, standing
+from models.factors import FactorsReading, FittedFactors, fold_in
 from models.recommender import FittedRecommender, Reading
-from models.unseen import FittedWithUnseen
+from models.unseen import FittedWithUnseen, UnseenReading
 
 
 class BlockReading(Protocol):
@@ -57,6 +57,33 @@ def read_block(model: FittedRecommender, histories: HistoryBlock) -> BlockReadin
             return UnseenBlock(model, read_block(model.model, model.known_of(histories)))
         case _:
             return OneByOne([model.read(histories[row]) for row in range(len(histories))])
+
+
+def block_of(readings: Sequence[Reading]) -> BlockReading:
+    """Put one or more readings by one model together."""
+    match readings[0]:
+        case FactorsReading(model=model):
+            vectors = np.stack([cast(FactorsReading, one).vector for one in readings])
+            return FactorsBlock(model, vectors)
+        case BlendReading(model=model):
+            members = []
+            for place in range(len(model.members)):
+                read = [cast(BlendReading, one).members[place] for one in readings]
+                rows = [row for row, one in enumerate(read) if one is not None]
+                known = [one for one in read if one is not None]
+                members.append((np.array(rows, dtype=np.intp), block_of(known) if known else None))
+            return BlendBlock(model, np.array([len(one.history) for one in readings]), members)
+        case UnseenReading(model=model):
+            return UnseenBlock(model, block_of([cast(UnseenReading, one).reading for one in readings]))
+        case _:
+            return OneByOne(readings)
+
+
+def score_block(readings: Sequence[Reading], within: slice) -> NDArray[np.float32]:
+    """`score(within)` of each of one or more readings by one model, float32[n_readings, n]."""
+    if len(readings) == 1:
+        return readings[0].score(within)[np.newaxis]
+    return block_of(readings).score(slice(0, len(readings)), within)
 
 
 class FactorsBlock(msgspec.Struct, frozen=True, eq=False):

@@ -307,9 +307,7 @@ def user_steps_solved(
     return np.asarray(right * inverse - (found[:, np.newaxis] @ spread)[:, 0])
 
 
-def _each_solved(
-    systems: NDArray[np.float32], right: NDArray[np.float32], diagonal: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _each_solved(systems: NDArray[Any], right: NDArray[Any], diagonal: NDArray[Any]) -> NDArray[np.float32]:
     """(A + D)⁻¹ r of each A, which is overwritten, float32[n_rows, n]; one D, float32[n], or one each."""
     n_rows, size, _ = systems.shape
     systems.reshape(n_rows, -1)[:, :: size + 1] += diagonal

@@ -243,7 +243,7 @@ class Projection:
 
     @property
     def one_item_each(self) -> NDArray[np.int32] | None:
-        """The one item that each promotion covers, int32[n_promotions]; None if one covers more or nothing known."""
+        """The known item of each promotion, int32[n_promotions]; None if some have none or several."""
         return self._covered if self._one_each else None
 
     def pool(

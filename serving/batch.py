@@ -1,7 +1,7 @@
 """The best promotions for every consumer at once, as a Parquet file: for mail, for caches, for a look.
 
-Decided as in `serving.decision`, a block of consumers at once and without reasons and tokens: nobody reports back
-on a file.
+Decided as in `serving.decision`, a block of consumers at once (`serving.block`), without reasons and tokens:
+nobody reports back on a file.
 """
 
 import time
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from features.history_block import history_block
-from serving.block import BlockRanking, rank_block
+from serving.block import Asked, BlockRanking, rank_block
 from serving.errors import NotASubscriber, NotReady
 from serving.live_model import LiveModel, load_champion
 from serving.newcomers import knowing_the_new
@@ -171,13 +171,13 @@ class _Desk:
         groups: dict[frozenset[str], int] = {}
         group = [groups.setdefault(lists, len(groups)) for lists in block.audiences]
         lists = list(groups)
+
+        def may_show(one: int) -> NDArray[np.bool_]:
+            return self._shelf.eligible(self._now, placement=self._placement, audiences=lists[one])
+
         return rank_block(
             history_block(block.events, bundle.items, bundle.weights, now=self._now),
-            group=np.array(group, dtype=np.intp),
-            eligible=lambda one: self._shelf.eligible(
-                self._now, placement=self._placement, audiences=lists[one]
-            ),
-            n=self._n,
+            Asked(np.array(group, dtype=np.intp), may_show, self._n),
             projection=projection,
             bundle=bundle,
         )
@@ -187,22 +187,24 @@ class _Desk:
         row, rank = np.nonzero(ranking.place >= 0)
         place, featured = ranking.place[row, rank], ranking.featured[row, rank]
         item_site_ids, item_ids = self._items(place, featured)
-        strategies = np.where(ranking.tailored[row], np.int8(0), np.int8(1))
+        strategies = np.where(ranking.tailored[row], 0, 1)
         columns = [
-            pa.array(consumer_ids, pa.string()).take(pa.array(row)),
+            pa.array(consumer_ids, pa.string()).take(_places(row)),
             pa.repeat(self._shelf.site_id, len(row)),
             pa.array(rank + 1, pa.int32()),
-            self._promotion_ids.take(pa.array(place)),
+            self._promotion_ids.take(_places(place)),
             item_site_ids,
             item_ids,
             pa.array(ranking.score[row, rank], pa.float32(), mask=featured < 0),
-            pa.array(["tailored", "popularity"]).take(pa.array(strategies)),
+            pa.array(["tailored", "popularity"]).take(_places(strategies)),
             pa.repeat(self._model.info.version, len(row)),
             pa.repeat(pa.scalar(self._now, SCHEMA.field("decided_at").type), len(row)),
         ]
         return pa.table(columns, schema=SCHEMA)
 
-    def _items(self, place: NDArray[np.intp], featured: NDArray[np.int64]) -> tuple[pa.Array, pa.Array]:
+    def _items(
+        self, place: NDArray[np.intp], featured: NDArray[np.int64]
+    ) -> tuple[pa.StringArray, pa.StringArray]:
         """Site id and item id of what is featured; else of the first that is covered, if anything is."""
         items = self._model.bundle.items
         different, which = np.unique(
@@ -212,8 +214,12 @@ class _Desk:
             items.pair(one) if one < len(items) else self._shelf.first_covered[one - len(items)]
             for one in different.tolist()
         ]
-        at = pa.array(which)
+        at = _places(which)
         return (
             pa.array([pair and pair[0] for pair in pairs], pa.string()).take(at),
             pa.array([pair and pair[1] for pair in pairs], pa.string()).take(at),
         )
+
+
+def _places(index: NDArray[np.intp]) -> pa.Int64Array:
+    return pa.array(index, pa.int64())

@@ -1,7 +1,7 @@
 """The decision for many consumers of a site at once: the same promotions as one by one, and no reasons.
 
-Consent, and from when ages count, are in the histories; whatever else an ask says is in what may be shown to its
-group. So asks of any placements, moments and audiences may stand side by side.
+Consent, and from when ages count, are in the histories; whatever else an ask says is in what may be shown to
+its group. So asks of any placements, moments and audiences may stand side by side.
 """
 
 from collections.abc import Callable
@@ -12,15 +12,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.history_block import HistoryBlock
-from models.block import BlockReading, read_block, readable
+from models.block import read_block, readable
 from models.bundle import Bundle
-from models.projection import EVERY_PROMOTION, OwnBlock, PooledScores, Projection
-from serving.decision import Among, best, rank_tailored
+from models.projection import EVERY_PROMOTION, PooledScores, Projection
+from serving.decision import best
 
 _TOGETHER_BYTES = 8 << 20
 
-Eligible = Callable[[int], NDArray[np.bool_]]
-"""What may be shown to a group, bool[n_promotions]; not to be written to."""
+
+class Asked(msgspec.Struct, frozen=True, eq=False):
+    """What is asked for several consumers of one site.
+
+    Attributes
+    ----------
+    group : intp[n_rows]
+        Which of the groups each consumer belongs to, from 0 on.
+    may_show : callable
+        What may be shown to a group, bool[n_promotions], not to be written to. Asked once for each group in a
+        part of the consumers.
+    n : int
+        Promotions for each; who wants fewer takes the first ones.
+    """
+
+    group: NDArray[np.intp]
+    may_show: Callable[[int], NDArray[np.bool_]]
+    n: int
 
 
 class BlockRanking(msgspec.Struct, frozen=True, eq=False):
@@ -70,114 +86,87 @@ class BlockRanking(msgspec.Struct, frozen=True, eq=False):
 
 
 def rank_block(
-    histories: HistoryBlock,
-    *,
-    group: NDArray[np.intp],
-    eligible: Eligible,
-    n: int,
-    projection: Projection,
-    bundle: Bundle,
+    histories: HistoryBlock, asked: Asked, *, projection: Projection, bundle: Bundle
 ) -> BlockRanking:
     """Rank as `serving.decision.rank` does, for many histories at once.
 
     Parameters
     ----------
     histories : as `bundle` weighs them; those without anything usable are welcome.
-    group : which of the groups each history belongs to, intp[n_rows], from 0 on.
-    eligible : asked once for each group in a part of the block.
-    n : promotions for each; who wants fewer takes the first ones.
     projection : of the site's shelf, for `bundle`.
     """
     tailored = np.zeros(len(histories), dtype=np.bool_)
     if bundle.model.kind != "popularity":
         tailored = readable(bundle.model, histories)
-    ranking = BlockRanking.empty(tailored, n)
-    _rank_by_popularity(ranking, group, eligible, projection, bundle)
-    rows = np.flatnonzero(tailored)
+    ranking = BlockRanking.empty(tailored, asked.n)
+    _rank_by_popularity(ranking, asked, projection, bundle)
     if projection.searches:
-        _rank_one_by_one(ranking, rows, histories, group, eligible, projection, bundle)
-    elif len(rows):
-        known = histories.take(tailored)
-        reading, own = read_block(bundle.model, known), projection.own_block(known, bundle.weights)
-        n_items = projection.within.stop - projection.within.start
-        n_together = max(1, _TOGETHER_BYTES // (4 * max(n_items, 1)))
-        for start in range(0, len(rows), n_together):
-            part = slice(start, min(start + n_together, len(rows)))
-            _rank_part(ranking, rows[part], part, reading, own, group[rows[part]], eligible, projection)
+        _rank_one_by_one(ranking, histories, asked, projection, bundle)
+    elif tailored.any():
+        _rank_together(ranking, histories.take(tailored), asked, projection, bundle)
     return ranking
 
 
-def _rank_by_popularity(
-    ranking: BlockRanking,
-    group: NDArray[np.intp],
-    eligible: Eligible,
-    projection: Projection,
-    bundle: Bundle,
-) -> None:
+def _rank_by_popularity(ranking: BlockRanking, asked: Asked, projection: Projection, bundle: Bundle) -> None:
     rows = np.flatnonzero(~ranking.tailored)
     if len(rows) == 0:
         return
-    pooled, n = projection.pool(bundle.popularity.prior[projection.within]), ranking.place.shape[1]
-    for one in np.unique(group[rows]).tolist():
-        ranking.put(rows[group[rows] == one], pooled, best(pooled, eligible(one), n=n))
+    pooled = projection.pool(bundle.popularity.prior[projection.within])
+    for group in np.unique(asked.group[rows]).tolist():
+        mine = rows[asked.group[rows] == group]
+        ranking.put(mine, pooled, best(pooled, asked.may_show(group), n=asked.n))
 
 
 def _rank_one_by_one(
-    ranking: BlockRanking,
-    rows: NDArray[np.intp],
-    histories: HistoryBlock,
-    group: NDArray[np.intp],
-    eligible: Eligible,
-    projection: Projection,
-    bundle: Bundle,
+    ranking: BlockRanking, histories: HistoryBlock, asked: Asked, projection: Projection, bundle: Bundle
 ) -> None:
     """Where there is a shortlist it decides, as it does for each of them alone."""
-    for row in rows.tolist():
-        may_show = eligible(int(group[row]))
-
-        def among(places: Among, may_show: NDArray[np.bool_] = may_show) -> NDArray[np.bool_]:
-            return may_show[places]
-
-        reading, n = bundle.model.read(histories[row]), ranking.place.shape[1]
-        found = rank_tailored(reading, projection, among, n=n, weights=bundle.weights)
-        if found is not None:
-            ranking.put(row, *found)
+    for row in np.flatnonzero(ranking.tailored).tolist():
+        eligible, reading = asked.may_show(int(asked.group[row])), bundle.model.read(histories[row])
+        pooled = projection.shortlist(reading, bundle.weights, n=asked.n)
+        if pooled is None or np.count_nonzero(few := eligible[pooled.places]) < asked.n:
+            scores, few = reading.score(projection.within), eligible
+            pooled = projection.pool(scores, history=reading.history, weights=bundle.weights)
+        ranking.put(row, pooled, best(pooled, few, n=asked.n))
 
 
-def _rank_part(
+def _rank_together(
+    ranking: BlockRanking, known: HistoryBlock, asked: Asked, projection: Projection, bundle: Bundle
+) -> None:
+    """Score all promotions for so many of the tailored at once that the scores fit into the caches."""
+    rows = np.flatnonzero(ranking.tailored)
+    reading, own = read_block(bundle.model, known), projection.own_block(known, bundle.weights)
+    n_items = projection.within.stop - projection.within.start
+    n_together = max(1, _TOGETHER_BYTES // (4 * max(n_items, 1)))
+    for start in range(0, len(rows), n_together):
+        part = slice(start, min(start + n_together, len(rows)))
+        items = reading.score(part, projection.within)
+        scores = projection.pool_block(items, own, rows=part)
+        if projection.one_item_each is not None and asked.n == 1:
+            _put_best(ranking, rows[part], scores, asked, projection.one_item_each)
+            continue
+        for at, row in enumerate(rows[part].tolist()):
+            mine = None if own is None else own[start + at]
+            pooled = PooledScores(scores[at], projection.known, EVERY_PROMOTION, items[at], mine, projection)
+            ranking.put(row, pooled, best(pooled, asked.may_show(int(asked.group[row])), n=asked.n))
+
+
+def _put_best(
     ranking: BlockRanking,
     rows: NDArray[np.intp],
-    part: slice,
-    reading: BlockReading,
-    own: OwnBlock | None,
-    group: NDArray[np.intp],
-    eligible: Eligible,
-    projection: Projection,
+    scores: NDArray[np.float32],
+    asked: Asked,
+    covered: NDArray[np.int32],
 ) -> None:
-    """Rank for a part of the tailored: `rows` among all."""
-    items = reading.score(part, projection.within)
-    scores = projection.pool_block(items, own, rows=part)
-    covered, n = projection.one_item_each, ranking.place.shape[1]
-    for one in np.unique(group).tolist():
-        may_show = eligible(one)
-        mine = np.flatnonzero(group == one)
-        if covered is None or n > 1:
-            for at in mine.tolist():
-                theirs = None if own is None else own[part.start + at]
-                pooled = PooledScores(
-                    scores[at], projection.known, EVERY_PROMOTION, items[at], theirs, projection
-                )
-                ranking.put(int(rows[at]), pooled, best(pooled, may_show, n=n))
-        elif may_show.any():
-            _close(scores, mine, may_show)
-            place = scores[mine].argmax(axis=1) if len(mine) < len(scores) else scores.argmax(axis=1)
-            ranking.place[rows[mine], 0] = place
-            ranking.featured[rows[mine], 0] = covered[place]
-            ranking.score[rows[mine], 0] = scores[mine, place]
-
-
-def _close(scores: NDArray[np.float32], rows: NDArray[np.intp], may_show: NDArray[np.bool_]) -> None:
-    """What must not be shown is the best of nobody."""
-    closed = np.flatnonzero(~may_show)
-    if len(closed):
-        scores[np.ix_(rows, closed)] = -np.inf
+    """The greatest of each row of scores, where each promotion covers one item; the scores are written to."""
+    groups = asked.group[rows]
+    for group in np.unique(groups).tolist():
+        closed = np.flatnonzero(~asked.may_show(group))
+        if len(closed):
+            scores[np.ix_(groups == group, closed)] = -np.inf
+    place = scores.argmax(axis=1)
+    score = scores[np.arange(len(rows)), place]
+    shown = score > -np.inf
+    ranking.place[rows[shown], 0] = place[shown]
+    ranking.featured[rows[shown], 0] = covered[place[shown]]
+    ranking.score[rows[shown], 0] = score[shown]

@@ -1,6 +1,6 @@
 """The decision: which promotions fit this consumer best on this site now. No I/O, no clock."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.history import history_vector
-from features.weights import InteractionWeights
+from models.block import score_block
 from models.errors import EmptyHistory
 from models.projection import EVERY_PROMOTION, PooledScores, Projection
 from models.recommender import Reading
@@ -21,11 +21,9 @@ from serving.shelf import Shelf
 from serving.token import DecisionClaim, TokenSigner, ToldReason
 from storage.reader import ConsumerRecord
 
+_BLOCK_BYTES = 32 << 20
 _TOKEN_REASONS = 3
 _TOKEN_TITLE_CHARS = 100
-
-Among = NDArray[np.intp] | slice
-"""Places of some promotions, or of all."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,26 +53,31 @@ class Ranking(msgspec.Struct, frozen=True, eq=False):
 
 
 def decide(
+    ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel | None, signer: TokenSigner
+) -> Decision:
+    """Choose and create the promotions for one consumer: `rank`, then `present`."""
+    ranking = None if model is None else rank(ask, record, shelf=shelf, model=model)
+    return present(ask, record, ranking, shelf=shelf, model=model, signer=signer)
+
+
+def present(
     ask: Ask,
     record: ConsumerRecord,
+    ranking: Ranking | None,
     *,
     shelf: Shelf,
     model: LiveModel | None,
     signer: TokenSigner,
-    on_ranked: Callable[[], object] | None = None,
 ) -> Decision:
-    """Choose and create the promotions for one consumer.
+    """Create the promotions that were chosen, with their reasons and tokens.
 
     Parameters
     ----------
     record : what the consumer did, as far as it may be used on this site, and the audiences they belong to.
+    ranking : what `rank` found; None where nothing may be shown.
     shelf : the promotions of this site, projected onto the items that `model` knows.
     model : the champion; None while there is none.
-    on_ranked : called once the promotions are in their order, before anything is told about them.
     """
-    ranking = None if model is None else rank(ask, record, shelf=shelf, model=model)
-    if on_ranked is not None:
-        on_ranked()
     if model is None or ranking is None:
         return _nothing(ask, record, shelf=shelf, model=model)
     promotions = [
@@ -124,48 +127,75 @@ def best(pooled: PooledScores, eligible: NDArray[np.bool_], *, n: int) -> NDArra
 
 def rank(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel) -> Ranking | None:
     """Rank what may be shown; None when nothing may."""
-    if shelf.projection is None:
-        return None
-    reading = _read(ask, record, model=model)
-    if reading is None:
-        return _by_popularity(ask, record, shelf.projection, shelf=shelf, model=model)
-
-    def may_show(among: Among) -> NDArray[np.bool_]:
-        return _may_show(ask, record, shelf=shelf, among=among)
-
-    found = rank_tailored(reading, shelf.projection, may_show, n=ask.n, weights=model.bundle.weights)
-    return None if found is None else Ranking("tailored", *found, reading, None)
+    (ranking,) = rank_all([ask], [record], shelf=shelf, model=model)
+    return ranking
 
 
-def rank_tailored(
+def rank_all(
+    asks: Sequence[Ask], records: Sequence[ConsumerRecord], *, shelf: Shelf, model: LiveModel
+) -> list[Ranking | None]:
+    """`rank` for each of some consumers; those for whom everything is scored are scored together."""
+    projection = shelf.projection
+    if projection is None:
+        return [None] * len(records)
+    rankings: list[Ranking | None] = []
+    left: list[tuple[int, Reading]] = []
+    for place, (ask, record) in enumerate(zip(asks, records, strict=True)):
+        reading = _read(ask, record, model=model)
+        if reading is None:
+            ranking = _by_popularity(ask, record, projection, shelf=shelf, model=model)
+        else:
+            ranking = _among_few(ask, record, reading, projection, shelf=shelf, model=model)
+            if ranking is None:
+                left.append((place, reading))
+        rankings.append(ranking)
+    n_items = projection.within.stop - projection.within.start
+    n_together = max(1, _BLOCK_BYTES // (4 * max(n_items, 1)))
+    for start in range(0, len(left), n_together):
+        block = left[start : start + n_together]
+        scored = score_block([reading for _, reading in block], projection.within)
+        for (place, reading), scores in zip(block, scored, strict=True):
+            rankings[place] = _among_all(
+                asks[place], records[place], reading, scores, projection, shelf=shelf, model=model
+            )
+    return rankings
+
+
+def _among_few(
+    ask: Ask,
+    record: ConsumerRecord,
     reading: Reading,
     projection: Projection,
-    may_show: Callable[[Among], NDArray[np.bool_]],
     *,
-    n: int,
-    weights: InteractionWeights,
-) -> tuple[PooledScores, NDArray[np.intp]] | None:
-    """Rank for one history: the shortlist if there is one and enough of it may be shown, else everything.
+    shelf: Shelf,
+    model: LiveModel,
+) -> Ranking | None:
+    """Rank the shortlist; None where there is none or too few of it may be shown."""
+    pooled = projection.shortlist(reading, model.bundle.weights, n=ask.n)
+    if pooled is None:
+        return None
+    few = _may_show(ask, record, shelf=shelf, among=pooled.places)
+    if np.count_nonzero(few) < ask.n:
+        return None
+    return Ranking("tailored", pooled, best(pooled, few, n=ask.n), reading, None)
 
-    Parameters
-    ----------
-    may_show : which promotions `among` all may be shown, bool[n].
 
-    Returns
-    -------
-    What was pooled, and where the best are in it, best first; None where nothing may be shown.
-    """
-    pooled = projection.shortlist(reading, weights, n=n)
-    if pooled is not None:
-        few = may_show(pooled.places)
-        if np.count_nonzero(few) >= n:
-            return pooled, best(pooled, few, n=n)
-    eligible = may_show(EVERY_PROMOTION)
+def _among_all(
+    ask: Ask,
+    record: ConsumerRecord,
+    reading: Reading,
+    scores: NDArray[np.float32],
+    projection: Projection,
+    *,
+    shelf: Shelf,
+    model: LiveModel,
+) -> Ranking | None:
+    """Rank by the scores of all items."""
+    eligible = _may_show(ask, record, shelf=shelf)
     if not eligible.any():
         return None
-    scores = reading.score(projection.within)
-    pooled = projection.pool(scores, history=reading.history, weights=weights)
-    return pooled, best(pooled, eligible, n=n)
+    pooled = projection.pool(scores, history=reading.history, weights=model.bundle.weights)
+    return Ranking("tailored", pooled, best(pooled, eligible, n=ask.n), reading, None)
 
 
 def _by_popularity(
@@ -188,7 +218,7 @@ def _by_popularity(
 
 
 def _may_show(
-    ask: Ask, record: ConsumerRecord, *, shelf: Shelf, among: Among = EVERY_PROMOTION
+    ask: Ask, record: ConsumerRecord, *, shelf: Shelf, among: NDArray[np.intp] | slice = EVERY_PROMOTION
 ) -> NDArray[np.bool_]:
     return shelf.eligible(ask.now, placement=ask.placement, audiences=record.audiences, among=among)
 

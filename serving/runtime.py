@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from models.errors import ModelsError
 from serving.answer import Decision
 from serving.browser.contact import NO_SIGNALS, Contact, Signals, contact_of, own_cookie
-from serving.decision import Ask, decide
+from serving.decision import Ask, present
 from serving.errors import NotReady, RequestRefused, ServingError
 from serving.guard.access import Caller, identify, own_site
 from serving.guard.disclosure import Disclosure
@@ -39,6 +39,7 @@ from serving.metrics import ServingMetrics
 from serving.requests import DecisionRequest
 from serving.settings import ServingSettings, read_serving_settings
 from serving.stopwatch import Stopwatch
+from serving.together import Ranked, Together, rank_nobody
 from serving.token import TokenSigner
 from serving.upkeep import keep_up
 from serving.view import State, View, make_view, read_state
@@ -49,7 +50,7 @@ from storage.catalogue import MEMBER_TABLES
 from storage.champions import Champion
 from storage.database import Connection, Database, open_database
 from storage.errors import DatabaseUnavailable, StorageError
-from storage.reader import ConsumerReader, ConsumerRecord
+from storage.reader import ConsumerReader, Wanted
 from storage.schema import check_schema
 from storage.settings import Settings, read_settings
 
@@ -72,6 +73,7 @@ class Runtime:
         self.gate: Gate | None = None
         self._database: Database | None = None
         self._reader: ConsumerReader | None = None
+        self._together: Together | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._writer: ActivityWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -247,10 +249,6 @@ class Runtime:
             signals=signals,
             cookie=self.cookie(signals, request.site_id, view),
         )
-        with self._decisions:
-            started = perf_counter()
-            record = await self._read(contact, request.site_id, view)
-            read_s = perf_counter() - started
         ask = Ask(
             site_id=request.site_id,
             placement=request.placement,
@@ -262,17 +260,19 @@ class Runtime:
             names_consumer=caller.key_kind == "secret",
             why_impersonal=contact.why_not,
         )
+        shelf = view.shelf(request.site_id)
+        ranked = await self._rank(ask, contact, view)
         watch = Stopwatch(view.signer) if self.metrics.sampled("decide") else None
-        decision = decide(
+        decision = present(
             ask,
-            record,
-            shelf=view.shelf(request.site_id),
+            ranked.record,
+            ranked.ranking,
+            shelf=shelf,
             model=view.model,
             signer=view.signer if watch is None else watch.signer,
-            on_ranked=None if watch is None else watch.ranked,
         )
         if watch is not None:
-            watch.tell(self.metrics, read_s=read_s)
+            watch.tell(self.metrics, ranked)
         version = "none" if decision.model is None else decision.model.version
         self.metrics.count_decision(decision.strategy, version)
         return decision
@@ -285,20 +285,20 @@ class Runtime:
             self.metrics.cookies_refused.labels(error.fault).inc()
             return None
 
-    async def _read(self, contact: Contact, site_id: str, view: View) -> ConsumerRecord:
-        reader = self._reader
-        if reader is None:
+    async def _rank(self, ask: Ask, contact: Contact, view: View) -> Ranked:
+        together = self._together
+        if together is None:
             raise NotReady(self._why_not)
         if contact.identity is None:
-            return ConsumerRecord("")
-        limit = 1 if view.model is None else view.model.bundle.weights.max_events_per_consumer
-        return await reader.read_consumer(
+            return rank_nobody(ask, view)
+        wanted = Wanted(
             contact.identity,
-            site_id=site_id,
-            limit=limit,
+            ask.site_id,
             purposes=contact.purposes,
-            without=view.catalogue.members.unusable.get(site_id, ()),
+            without=view.catalogue.members.unusable.get(ask.site_id, ()),
         )
+        with self._decisions:
+            return await together.rank(ask, wanted, view)
 
     async def _follow(self) -> None:
         """Keep the view as fresh as the database is; whatever happens there, try again."""
@@ -337,11 +337,19 @@ class Runtime:
                 timeout_s=self.limits.read_timeout_s,
             )
             self._reader = reader
+            self._together = Together(
+                reader.read_consumers,
+                timeout_s=self.limits.read_timeout_s,
+                at_once=self.limits.read_connections,
+            )
             self._tasks.append(asyncio.create_task(reader.listen(self._note), name="listen for changes"))
 
     async def _disconnect(self) -> None:
         reader, self._reader = self._reader, None
+        together, self._together = self._together, None
         database, self._database = self._database, None
+        if together is not None:
+            together.close()
         if reader is not None:
             await reader.close()
         if database is not None:

@@ -3,23 +3,20 @@
 from time import perf_counter
 
 from serving.metrics import ServingMetrics
+from serving.together import Ranked
 from serving.token import TimedSigner, TokenSigner
 
 
 class Stopwatch:
-    """Runs from when the consumer's activity was read; `signer` signs like the one given."""
+    """Runs from when the promotions are in their order; `signer` signs like the one given."""
 
     def __init__(self, signer: TokenSigner) -> None:
         self.signer = TimedSigner(signer)
-        self._started = self._ranked = perf_counter()
+        self._started = perf_counter()
 
-    def ranked(self) -> None:
-        """Promotions are in their order; reasons, texts and tokens are to come."""
-        self._ranked = perf_counter()
-
-    def tell(self, metrics: ServingMetrics, *, read_s: float) -> None:
-        """Add the times of the decision, which is made, and how long reading took before."""
-        metrics.took("read", read_s)
-        metrics.took("score", self._ranked - self._started)
+    def tell(self, metrics: ServingMetrics, ranked: Ranked) -> None:
+        """Add the times of the decision, which is made, and of what came before."""
+        metrics.took("read", ranked.read_s)
+        metrics.took("score", ranked.score_s)
         metrics.took("sign", self.signer.seconds)
-        metrics.took("decide", perf_counter() - self._started)
+        metrics.took("decide", ranked.score_s + perf_counter() - self._started)

@@ -76,7 +76,7 @@ _OF_EACH = {
 }
 
 
-def _read(unless: str = "") -> str:
+def _query(unless: str = "") -> str:
     return _EVERYONE.format(
         between_ids=_BETWEEN_IDS,
         between_events=_BETWEEN_EVENTS,
@@ -86,8 +86,8 @@ def _read(unless: str = "") -> str:
     )
 
 
-_READ = _read()
-_READ_WITHOUT = _read(UNLESS.format(without="%(without)s"))
+_READ = _query()
+_READ_WITHOUT = _query(UNLESS.format(without="%(without)s"))
 
 
 class EventBlock(msgspec.Struct, frozen=True, eq=False):
@@ -178,12 +178,10 @@ def _number(joined: str) -> tuple[NDArray[np.int32], list[tuple[str, str]]]:
     # Each end lies so many bytes further on as there are separators before it.
     ends = np.append(np.flatnonzero(between), len(text))
     offsets = np.concatenate([[0], ends - np.arange(len(ends))]).astype(np.int32)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text[~between])]
+    buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(text[~between].tobytes())]
     numbered = pa.Array.from_buffers(pa.string(), len(ends), buffers).dictionary_encode()
-    items = [
-        (site, item)
-        for site, _, item in (one.partition(_BETWEEN_IDS) for one in numbered.dictionary.to_pylist())
-    ]
+    texts: list[Any] = numbered.dictionary.to_pylist()
+    items = [(site, item) for site, _, item in (one.partition(_BETWEEN_IDS) for one in texts)]
     return numbered.indices.to_numpy(), items
 
 

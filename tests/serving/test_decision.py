@@ -19,14 +19,12 @@ from benchmarks.decision import (
     make_ridge,
 )
 from features.history import history_vector
-from features.history_block import HistoryBlock
 from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.popularity import FittedPopularity
 from serving.answer import Decision, FeaturedItem
 from serving.catalog import Catalogue, Coverage
-from serving.block import rank_block
-from serving.decision import rank
+from serving.decision import Ranking, rank, rank_all
 from serving.members import Members
 from serving.shelf import Shelf, make_shelves
 from storage.catalogue import PromotionRow
@@ -46,38 +44,23 @@ def shown(decision: Decision) -> str | None:
     return None if decision.promotion is None else decision.promotion.promotion_id
 
 
-def decided_alike(counter: Counter, records: list[ConsumerRecord], *, n: int) -> list[str]:
-    """Decide for each alone and for all together, and return how."""
-    ask, strategies = counter.ask(n=n), []
-    shelf, bundle, projection = counter.shelf, counter.model.bundle, counter.shelf.projection
-    assert projection is not None
-    together = rank_block(
-        HistoryBlock.of(
-            [history_vector(one.events, bundle.items, bundle.weights, now=NOW) for one in records]
-        ),
-        group=np.arange(len(records)) % 2,
-        eligible=lambda _: shelf.eligible(NOW, placement=None),
-        n=n,
-        projection=projection,
-        bundle=bundle,
-    )
-    for row, record in enumerate(records):
-        alone = rank(ask, record, shelf=shelf, model=counter.model)
-        places, scores, featured = together.place[row], together.score[row], together.featured[row]
-        if alone is None:
-            assert (places == -1).all()
-            continue
-        expected = [alone.pooled.place(at) for at in alone.order.tolist()]
-        assert places[: len(expected)].tolist() == expected
-        assert (places[len(expected) :] == -1).all()
-        for rank_, (at, place) in enumerate(zip(alone.order.tolist(), expected, strict=True)):
-            item = alone.pooled.featured_item(place)
-            assert featured[rank_] == (-1 if item is None else item)
-            if item is not None:
-                assert scores[rank_] == pytest.approx(alone.pooled.score[at], rel=1e-5, abs=1e-6)
-        assert bool(together.tailored[row]) == (alone.strategy == "tailored")
-        strategies.append(alone.strategy)
-    return strategies
+def told(ranking: Ranking | None) -> tuple[str, str | None, list[int]] | None:
+    if ranking is None:
+        return None
+    return ranking.strategy, ranking.reason, [ranking.pooled.place(at) for at in ranking.order.tolist()]
+
+
+def decided_alike(counter: Counter, records: list[ConsumerRecord], *, n: int) -> list[Ranking]:
+    ask, found = counter.ask(n=n), []
+    together = rank_all([ask] * len(records), records, shelf=counter.shelf, model=counter.model)
+    for record, ranking in zip(records, together, strict=True):
+        alone = rank(ask, record, shelf=counter.shelf, model=counter.model)
+        assert told(ranking) == told(alone)
+        if ranking is not None and alone is not None:
+            scores = alone.pooled.score[alone.order]
+            assert ranking.pooled.score[ranking.order] == pytest.approx(scores, rel=1e-5, abs=1e-6)
+            found.append(ranking)
+    return found
 
 
 @pytest.mark.parametrize("kind", ["als 16", "als 400", "ials", "graph", "ridge", "blend", "popularity"])
@@ -99,9 +82,8 @@ def test_many_consumers_are_decided_for_like_each_of_them(kind: str) -> None:
     records = [*make_records(items, 40), ConsumerRecord("nobody"), unknown]
     tailored = [] if kind == "popularity" else ["tailored"] * 40
     for n in (1, 3):
-        assert decided_alike(counter, records, n=n) == tailored + ["popularity"] * (
-            len(records) - len(tailored)
-        )
+        strategies = [ranking.strategy for ranking in decided_alike(counter, records, n=n)]
+        assert strategies == tailored + ["popularity"] * (len(records) - len(tailored))
     nothing_live = replace(counter, shelf=replace(counter.shelf, ends_s=np.zeros(len(items) // 2)))
     assert decided_alike(nothing_live, records, n=1) == []
 

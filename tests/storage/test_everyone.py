@@ -10,7 +10,7 @@ from storage.consent import state_consent
 from storage.consumers import link_identifier
 from storage.events import ACTIVITY_KINDS, NETWORK
 from storage.everyone import NO_DAY, ConsumerBlock, count_consumers, read_everyone
-from storage.reader import ConsumerReader
+from storage.reader import ConsumerReader, Wanted
 from storage.sources import register_source, withdraw_source
 
 FIRST_OF_MAY = (date(2026, 5, 1) - date(1970, 1, 1)).days
@@ -115,7 +115,7 @@ def test_everybody_is_read_like_each_alone(database, database_url, site_id, limi
         await reader.open(database_url)
         try:
             return [
-                await reader.read_consumer(one, site_id=site_id, limit=limit, without=without)
+                await reader.read_consumer(Wanted(one, site_id, without=without), limit=limit)
                 for one in consumers
             ]
         finally:

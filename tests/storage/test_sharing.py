@@ -7,7 +7,7 @@ import pytest
 from storage.activity import append_events
 from storage.errors import InvalidValue, UnknownSubscriber
 from storage.everyone import read_everyone
-from storage.reader import ConsumerReader
+from storage.reader import ConsumerReader, Wanted
 from storage.sharing import set_sharing, unusable_sites
 from storage.subscribers import add_site, add_subscriber, get_subscriber, list_sites, list_subscribers
 
@@ -90,7 +90,7 @@ def test_one_and_everybody_are_read_without_the_same_sites(database, database_ur
         reader = ConsumerReader()
         await reader.open(database_url)
         try:
-            return await reader.read_consumer("ann", site_id="books", limit=9, without=without)
+            return await reader.read_consumer(Wanted("ann", "books", without=without), limit=9)
         finally:
             await reader.close()
 
