@@ -5,9 +5,9 @@ nobody reports back on a file.
 """
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,6 +47,8 @@ _COLUMNS: Any = {
 SCHEMA = pa.schema(_COLUMNS)
 
 _AT_ONCE = 2000
+# PostgreSQL reads for about as many as two threads decide for.
+_DECIDING = 2
 
 Progress = Callable[[str, int, int | None], object]
 
@@ -119,11 +121,12 @@ def recommend_all(
                     without=state.catalogue.members.unusable.get(site_id, ()),
                     audiences=shelf.audience_codes,
                 )
-                with closing(_one_ahead(blocks)) as read_ahead:
-                    for block in read_ahead:
-                        ranking = desk.rank(block)
-                        counted.update(ranking.strategies())
-                        table = desk.table(block.consumer_ids, ranking)
+                with (
+                    closing(_one_ahead(blocks)) as read_ahead,
+                    closing(_decided(desk, read_ahead)) as decided,
+                ):
+                    for table, strategies in decided:
+                        counted.update(strategies)
                         writer.write_table(table)
                         n_rows += table.num_rows
                         if progress is not None:
@@ -153,6 +156,18 @@ def _one_ahead(blocks: Iterator[ConsumerBlock]) -> Generator[ConsumerBlock]:
             yield block
 
 
+def _decided(desk: "_Desk", blocks: Iterator[ConsumerBlock]) -> Generator[tuple[pa.Table, dict[str, int]]]:
+    """Decide for some blocks at the same time; they come in their order."""
+    with ThreadPoolExecutor(_DECIDING, thread_name_prefix="tailor-decide") as threads:
+        under_way: deque[Future[tuple[pa.Table, dict[str, int]]]] = deque()
+        for block in blocks:
+            under_way.append(threads.submit(desk.decide, block))
+            if len(under_way) > _DECIDING:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+
 class _Desk:
     """Decides for a block of consumers, and lays out what was decided."""
 
@@ -162,6 +177,11 @@ class _Desk:
         self._shelf, self._model = shelf, model
         self._n, self._placement, self._now = n, placement, now
         self._promotion_ids = pa.array([one.promotion_id for one in shelf.promotions], pa.string())
+
+    def decide(self, block: ConsumerBlock) -> tuple[pa.Table, dict[str, int]]:
+        """The rows for a block of consumers, and how many were decided for in which way."""
+        ranking = self.rank(block)
+        return self.table(block.consumer_ids, ranking), ranking.strategies()
 
     def rank(self, block: ConsumerBlock) -> BlockRanking:
         """Rank for a block; those on the same lists may be shown the same promotions."""
