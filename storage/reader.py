@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import asyncpg
 
-from storage.database import Connection, libpq_url, without_password
+from storage.database import libpq_url, without_password
 from storage.errors import DatabaseUnavailable, SchemaMissing
 from storage.events import BOTH_PURPOSES, CROSS_SITE, NETWORK, SAME_SITE, derived_consumer_id
 from storage.recent import Events
@@ -84,31 +84,34 @@ class Wanted:
     without: tuple[str, ...] = ()
 
 
-# Each identifier's newest rows come from the index: a consumer with a long past costs no more than a new one.
-# Activity of the site itself needs consent for that site, activity of others consent for use across sites.
-# What a withdrawn or expired source brought is not in the view.
 # One row of arrays comes back, which is cheaper to send and to read than a row an event.
 _COLUMNS = """
 ARRAY(SELECT m.audience_id::text FROM audience_member m WHERE m.consumer_id = {consumer}),
 array_agg(site_id::text), array_agg(item_id::text), array_agg(kind), array_agg(occurred_at)
-FROM (
-    SELECT newest.*
-    FROM identifier i
-    CROSS JOIN LATERAL (
-        SELECT a.site_id, a.event_id, a.namespace, a.identifier, a.item_id, a.kind, a.occurred_at
-        FROM usable_activity a
-        WHERE a.namespace = i.namespace AND a.identifier = i.identifier
-          AND a.kind IN ('page_view', 'product_review', 'purchase')
-          AND CASE WHEN a.site_id = {site} THEN a.same_site AND {same} ELSE a.cross_site AND {cross} END
-          {unless}
-        ORDER BY a.occurred_at DESC NULLS LAST, a.site_id, a.event_id
-        LIMIT {limit}
-    ) AS newest
-    WHERE i.consumer_id = {consumer}
-    ORDER BY newest.occurred_at DESC NULLS LAST, newest.site_id, newest.event_id,
-             newest.namespace, newest.identifier
-    LIMIT {limit}
-) recent
+FROM ({recent}) recent
+"""
+
+# An identifier's newest rows come from the index: a consumer with a long past costs no more than a new one.
+# Activity of the site itself needs consent for that site, activity of others consent for use across sites.
+# What a withdrawn or expired source brought is not in the view. `storage.everyone` reads by the same words.
+NEWEST = """
+SELECT a.site_id, a.event_id, a.namespace, a.identifier, a.item_id, a.kind, a.occurred_at
+FROM usable_activity a
+WHERE a.namespace = {whose}.namespace AND a.identifier = {whose}.identifier
+  AND a.kind IN ('page_view', 'product_review', 'purchase')
+  AND CASE WHEN a.site_id = {site} THEN a.same_site AND {same} ELSE a.cross_site AND {cross} END
+  {unless}
+ORDER BY a.occurred_at DESC NULLS LAST, a.site_id, a.event_id
+LIMIT {limit}
+"""
+_RECENT = """
+SELECT newest.*
+FROM identifier i
+CROSS JOIN LATERAL ({newest}) AS newest
+WHERE i.consumer_id = {consumer}
+ORDER BY newest.occurred_at DESC NULLS LAST, newest.site_id, newest.event_id,
+         newest.namespace, newest.identifier
+LIMIT {limit}
 """
 
 # Many at once take half as long as one by one, in the database and here.
@@ -130,22 +133,9 @@ CROSS JOIN LATERAL (SELECT {columns}) AS r (audiences, sites, items, kinds, time
 ORDER BY asked.number
 """
 
-_EVERYONE = """
-SELECT c.consumer_id::text, r.*
-FROM (SELECT DISTINCT consumer_id FROM identifier) c
-CROSS JOIN LATERAL (
-    SELECT coalesce(bool_and(k.same_site), true) AS same_site,
-           coalesce(bool_and(k.cross_site), true) AS cross_site
-    FROM consent k JOIN identifier n USING (namespace, identifier)
-    WHERE n.consumer_id = c.consumer_id AND k.site_id = %(site)s
-) AS agreed
-CROSS JOIN LATERAL (SELECT {columns}) AS r (audiences, sites, items, kinds, times)
-ORDER BY c.consumer_id
-"""
-
 # Sites whose activity must not be used are the exception: where there are none, nothing is asked of a row.
 # PostgreSQL hashes the list once, however long it is.
-_UNLESS = "AND a.site_id NOT IN (SELECT unnest({without}::text[]))"
+UNLESS = "AND a.site_id NOT IN (SELECT unnest({without}::text[]))"
 
 _OF_SOME = {
     "consumer": "who.consumer_id",
@@ -154,41 +144,19 @@ _OF_SOME = {
     "same": "who.same_site",
     "cross": "who.cross_site",
 }
-_OF_ALL = {
-    "consumer": "c.consumer_id",
-    "site": "%(site)s",
-    "limit": "%(limit)s",
-    "same": "agreed.same_site",
-    "cross": "agreed.cross_site",
-}
-
-_READ = _SOME.format(columns=_COLUMNS.format(**_OF_SOME, unless=""))
-_READ_WITHOUT = _SOME.format(columns=_COLUMNS.format(**_OF_SOME, unless=_UNLESS.format(without="$8")))
-_READ_ALL = _EVERYONE.format(columns=_COLUMNS.format(**_OF_ALL, unless=_UNLESS.format(without="%(without)s")))
 
 
-def read_all_consumers(
-    connection: Connection, *, site_id: str, limit: int, at_once: int, without: Sequence[str] = ()
-) -> Iterator[list[ConsumerRecord]]:
-    """What may be used about every consumer on a site, by consumer id, so many at once.
-
-    Parameters
-    ----------
-    limit
-        Events of a consumer at most, the newest ones, over all kinds of activity.
-    without
-        Sites whose activity must not be used there, see `storage.sharing`.
-    """
-    with connection.cursor(name="every_consumer") as cursor:
-        cursor.execute(_READ_ALL, {"site": site_id, "limit": limit, "without": list(without)})
-        while rows := cursor.fetchmany(at_once):
-            yield [_record(row) for row in rows]
+def recent(unless: str = "", **words: str) -> str:
+    """The query of what may be used about a consumer, in the words of the query around it."""
+    return _RECENT.format(newest=NEWEST.format(whose="i", unless=unless, **words), **words)
 
 
-def count_consumers(connection: Connection) -> int:
-    """How many consumers are known."""
-    row = connection.execute("SELECT count(DISTINCT consumer_id) FROM identifier").fetchone()
-    return 0 if row is None else int(row[0])
+def _query(unless: str = "") -> str:
+    return _SOME.format(columns=_COLUMNS.format(recent=recent(unless, **_OF_SOME), **_OF_SOME))
+
+
+_READ = _query()
+_READ_WITHOUT = _query(UNLESS.format(without="$8"))
 
 
 def _asked(wanted: Wanted) -> tuple[str, str, str, str, bool, bool]:
