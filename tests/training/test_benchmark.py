@@ -112,6 +112,20 @@ def test_published_figures_stand_beside_ours_and_what_is_not_told_stays_empty(tm
     assert published.figures["ndcg@2"] is None
 
 
+def test_ours_is_held_against_the_best_of_the_others_by_the_first_ndcg(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "f", mask="nothing", metrics=["hr@1", "ndcg@2", "ndcg@1"])
+    report = run_benchmark(folder, model="als", beside=references())
+    ours, *others = [one for one in report.lines if one.origin != "published"]
+    best = max(mean_of(one, "ndcg@2") for one in others)
+    assert report.vs_references == pytest.approx(mean_of(ours, "ndcg@2") / best)
+    assert {one.model for one in report.comparisons} == {one.model for one in others}
+    for one in report.comparisons:
+        theirs = next(mean_of(other, "ndcg@2") for other in others if other.model == one.model)
+        assert one.difference.mean == pytest.approx(mean_of(ours, "ndcg@2") - theirs)
+    without = run_benchmark(write_folder(tmp_path / "g", metrics=["hr@1"]), model="als")
+    assert (without.comparisons, without.vs_references) == ((), None)
+
+
 @pytest.mark.parametrize("ending", [".parquet", ".csv"])
 def test_predictions_rank_the_sites_items_and_give_the_figures_that_are_printed(
     tmp_path: Path, ending: str
