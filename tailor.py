@@ -1028,8 +1028,9 @@ def _print_benchmark(report: "BenchmarkReport") -> None:
     if report.vs_references is not None:
         best = report.comparisons[0]
         stdout.print(
-            f"\nvs_references {report.vs_references:.3f}: NDCG of {report.lines[0].model} / that of {best.model}, "
-            f"the best line beside it; {best.difference.low:+.4f} to {best.difference.high:+.4f} apart",
+            f"\nvs_references {report.vs_references:.3f}: NDCG of {report.lines[0].model} / "
+            f"that of {best.model}, the best line beside it; "
+            f"{best.difference.low:+.4f} to {best.difference.high:+.4f} apart",
             soft_wrap=True,
             highlight=False,
             markup=False,
