@@ -131,7 +131,7 @@ def cuts_of(folders: Sequence[Path]) -> Cuts:
 def write_folder(folder: Path, name: str, split: Split) -> None:
     """Write a benchmark folder."""
     kind = target_kind(split.train)
-    mask = f"the consumer's train {kind}s" if split.mask_seen else "nothing"
+    mask = "the consumer's train activity" if split.mask_seen else "nothing"
     about = {"name": name, "target_kind": kind, "metrics": ["ndcg@10"], "mask": mask}
     (folder / "dataset.json").write_text(json.dumps(about), encoding="utf-8")
     pq.write_table(split.train, folder / "train.parquet")
