@@ -143,7 +143,7 @@ def _journey_cuts() -> Cuts:
     columns = ["consumer_id", "site_id", "item_id", "kind", "occurred_at"]
     activity = read.activity.select(columns)
     items = read.items.select(["site_id", "item_id", "category"]).to_pandas()
-    by_category = activity.to_pandas().merge(items).assign(site_id=lambda rows: rows["category"])
+    by_category = activity.to_pandas().merge(items.dropna()).assign(site_id=lambda rows: rows["category"])
     categories = pa.Table.from_pandas(by_category[columns], preserve_index=False)
     return {
         "journey: departments, from November": lambda: split_by_time(activity, AUTUMN),
