@@ -30,6 +30,7 @@ from training.ranking import Score, score_model
 from training.references import Reference, count_consumers, weigh
 from training.results import POPULARITY
 from training.search import Limits
+from training.split import split_first_to_second_site
 from training.validation import validation_of
 
 N_RESAMPLES: Final = 200
@@ -198,10 +199,14 @@ class _Bench:
     def _chosen(self, random_state: int) -> Blend:
         folder = self.folder
         names = {metric.name for metric in folder.metrics if metric.family == "ndcg"}
+        activity, held_out = read_activity_of(folder), folder.valid
+        if held_out is None and self.questions.share_elsewhere(self.cells, self.interactions.items) > 0.5:
+            split = split_first_to_second_site(activity, random_state=random_state)
+            activity, held_out = split.train, pa.Table.from_pandas(split.test, preserve_index=False)
         validation = validation_of(
-            read_activity_of(folder),
+            activity,
             self.interactions.weights,
-            held_out=folder.valid,
+            held_out=held_out,
             masked_kinds=frozenset(
                 read_kind(kind, target_kind=folder.target_kind) for kind in folder.masked_kinds
             ),

@@ -33,7 +33,7 @@ LEGAL_BASIS = "published by 84.51 degrees under CC0"
 DEMO_DAY = date(2017, 12, 10)
 LAST_DAY = date(2017, 12, 31)
 
-SEARCH_S = 20.0
+SEARCH_S = 15.0
 """That `auto` may search: enough for the starting points of each family."""
 
 

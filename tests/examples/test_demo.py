@@ -48,7 +48,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_demo_tailors_a_promotion_by_activity_on_another_site_and_stops_all_it_started(home: Path):
     demo = start(home, "--once")
-    out, said = demo.communicate(timeout=300)
+    out, said = demo.communicate(timeout=600)
     assert demo.returncode == 0, said
     decision = json.loads(out.splitlines()[-1])
     assert decision["strategy"] == "tailored"
