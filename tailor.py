@@ -951,6 +951,16 @@ def _print_benchmark(report: "BenchmarkReport") -> None:
             highlight=False,
         )
         _print_table(untouched)
+    if report.vs_references is not None:
+        best = report.comparisons[0]
+        stdout.print(
+            f"\nvs_references {report.vs_references:.3f}: NDCG of {report.lines[0].model} / "
+            f"that of {best.model}, the best line beside it; "
+            f"{best.difference.low:+.4f} to {best.difference.high:+.4f} apart",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
     stdout.print(
         f"{report.wall_s:.1f} s in all, {report.peak_bytes / 1e6:.0f} MB at most; ±: half of a 95 % interval",
         highlight=False,

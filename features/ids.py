@@ -69,6 +69,16 @@ class ItemIds:
         site = self.columns.get(site_id)
         return None if site is None else site.get(item_id)
 
+    def columns_in(self, other: "ItemIds") -> NDArray[np.intp]:
+        """Where each of these items is in another map, intp[n_items]; -1 for one that is not."""
+        nowhere: dict[str, int] = {}
+        columns = [
+            other.columns.get(site_id, nowhere).get(item_id, -1)
+            for site_id, items in zip(self.site_ids, self._items, strict=True)
+            for item_id in items
+        ]
+        return np.array(columns, dtype=np.intp)
+
     def pair(self, item_index: int) -> tuple[str, str]:
         """(site id, item id) of a column."""
         if not 0 <= item_index < len(self):

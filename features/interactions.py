@@ -83,7 +83,9 @@ class Interactions:
         cells = [matrix.tocoo() for matrix in (self.by_kind[kind] for kind in KINDS)]
         # One number a cell, ascending in row order: where a kind's cells lie among those of all kinds.
         numbers = [matrix.row.astype(np.int64) * n_items + matrix.col for matrix in cells]
-        union = np.unique(np.concatenate(numbers))
+        # Each kind's are sorted: a stable sort only merges them, many times as fast as `np.unique` does it.
+        merged = np.sort(np.concatenate(numbers), kind="stable")
+        union = merged[np.diff(merged, prepend=-1) > 0]
         by_kind = np.zeros((len(KINDS), len(union)), dtype=np.float32)
         for kind, (matrix, number) in enumerate(zip(cells, numbers, strict=True)):
             by_kind[kind, np.searchsorted(union, number)] = matrix.data

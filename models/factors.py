@@ -324,12 +324,11 @@ def carried_over(
     -------
     float32[n_items, factors]
     """
-    n_factors = earlier.item_factors.shape[1]
-    noise = np.random.default_rng(random_state).standard_normal((len(items), n_factors))
-    start = np.asarray(spread * noise, dtype=np.float32)
-    pairs = (items.pair(place) for place in range(len(items)))
-    known = np.array([-1 if (place := earlier.items.index(*pair)) is None else place for pair in pairs])
-    start[known >= 0] = earlier.item_factors[known[known >= 0]]
+    known = items.columns_in(earlier.items)
+    new = np.flatnonzero(known < 0)
+    start = earlier.item_factors[known]
+    noise = np.random.default_rng(random_state).standard_normal((len(new), start.shape[1]))
+    start[new] = spread * noise
     return start
 
 

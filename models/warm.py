@@ -10,7 +10,7 @@ from models.factors import FittedFactors, carried_over
 from models.ials import FittedIals, Ials
 from models.recommender import FittedRecommender, Progress, Recommender
 
-ALS_ITERATIONS: Final = 3
+ALS_ITERATIONS: Final = 1
 IALS_ITERATIONS: Final = 1
 
 _SPREAD: Final = 0.01

@@ -30,6 +30,7 @@ from training.ranking import Score, score_model
 from training.references import Reference, count_consumers, weigh
 from training.results import POPULARITY
 from training.search import Limits
+from training.split import split_first_to_second_site
 from training.validation import validation_of
 
 N_RESAMPLES: Final = 200
@@ -83,11 +84,33 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """Our line beside another by the first NDCG that the folder names.
+
+    Attributes
+    ----------
+    ratio : float or None
+        Our mean / theirs, unless that is 0.
+    difference : Interval
+        Ours - theirs, from the same queries.
+    """
+
+    model: str
+    ratio: float | None
+    difference: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class BenchmarkReport:
     """All lines of one run.
 
     Attributes
     ----------
+    comparisons : tuple of Comparison
+        Our line beside each of the others that ran here, the best of them first. Empty where the folder names
+        no NDCG.
+    vs_references : float or None
+        The first one's ratio: our NDCG / that of the best of all others, popularity among them.
     n_queries : int
         (consumer, site) pairs of test.
     n_without_history : int
@@ -107,6 +130,8 @@ class BenchmarkReport:
     n_untouched: int
     wall_s: float
     peak_bytes: int
+    comparisons: tuple[Comparison, ...]
+    vs_references: float | None
 
 
 def run_benchmark(
@@ -146,6 +171,7 @@ def run_benchmark(
         bench = _Bench(folder, limits, progress)
         lines = [bench.ours(model, random_state=random_state, sink=sink), bench.popularity()]
         lines += [bench.reference(one) for one in beside]
+        comparisons = bench.comparisons()
     questions, interactions = bench.questions, bench.interactions
     return BenchmarkReport(
         name=folder.name,
@@ -159,6 +185,8 @@ def run_benchmark(
         n_untouched=len(bench.untouched[0]),
         wall_s=time.perf_counter() - started,
         peak_bytes=peak.bytes,
+        comparisons=comparisons,
+        vs_references=comparisons[0].ratio if comparisons else None,
     )
 
 
@@ -174,6 +202,7 @@ class _Bench:
         self.questions = ask(folder.test, self.interactions)
         self.untouched = self.questions.untouched(cells_of(folder.train, self.interactions))
         self.crowd = count_consumers(self.cells)
+        self._ndcg: dict[tuple[str, str], NDArray[np.float64]] = {}
         progress("prepare", 1, 1)
 
     def ours(self, kind: str, *, random_state: int, sink: Predictions | None) -> Line:
@@ -189,10 +218,14 @@ class _Bench:
     def _chosen(self, random_state: int) -> Blend:
         folder = self.folder
         names = {metric.name for metric in folder.metrics if metric.family == "ndcg"}
+        activity, held_out = read_activity_of(folder), folder.valid
+        if held_out is None and self.questions.share_elsewhere(self.cells, self.interactions.items) > 0.5:
+            split = split_first_to_second_site(activity, random_state=random_state)
+            activity, held_out = split.train, pa.Table.from_pandas(split.test, preserve_index=False)
         validation = validation_of(
-            read_activity_of(folder),
+            activity,
             self.interactions.weights,
-            held_out=folder.valid,
+            held_out=held_out,
             masked_kinds=frozenset(
                 read_kind(kind, target_kind=folder.target_kind) for kind in folder.masked_kinds
             ),
@@ -213,6 +246,20 @@ class _Bench:
     def reference(self, reference: Reference) -> Line:
         return self._measure(reference.name, REFERENCE, lambda tell: reference.fit(self.cells, tell))
 
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Our line beside each of the others, the best first."""
+        found = [self._compare(name) for origin, name in self._ndcg if origin != OURS]
+        return tuple(sorted(found, key=lambda one: one.difference.mean))
+
+    def _compare(self, name: str) -> Comparison:
+        ours = next(values for (origin, _), values in self._ndcg.items() if origin == OURS)
+        theirs = self._ndcg[REFERENCE, name]
+        (difference,) = bootstrap_intervals(
+            (ours - theirs)[:, np.newaxis], groups=self.questions.consumer_ids, n_resamples=N_RESAMPLES
+        )
+        reached = float(theirs.mean())
+        return Comparison(name, float(ours.mean()) / reached if reached else None, difference)
+
     def _measure(
         self,
         name: str,
@@ -227,6 +274,8 @@ class _Bench:
             fitted = time.perf_counter()
             rankings = self._rank(score, f"{name}: rank", sink)
             ranked = time.perf_counter()
+        for metric in [one for one in self.folder.metrics if one.family == "ndcg"][:1]:
+            self._ndcg[origin, name] = metric.of(rankings)
         figures = self._figures(rankings, self.questions)
         untouched = self._untouched(rankings)
         return Line(name, origin, figures, untouched, fitted - started, ranked - fitted, peak.bytes)

@@ -164,9 +164,11 @@ def _ask_new_items(
     if plan.likeness is not None:
         return None
     report(f"new items {plan.model}", 0, None)
-    return ask_new_items(
+    asked = ask_new_items(
         plan.fit, known.activity, described, weights=plan.weights, random_state=plan.random_state
     )
+    report(f"new items {plan.model}", 1, 1)
+    return asked
 
 
 def _check(plans: Sequence[Plan]) -> None:

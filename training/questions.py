@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
+from features.ids import ItemIds
 from features.interactions import Interactions
 from training.metrics import Rankings
 from training.ranking import Query, Score, group_rows, rank
@@ -79,6 +80,22 @@ class Questions:
         places = np.flatnonzero(n_relevant)
         rest = replace(self, relevant=relevant, n_relevant=n_relevant)
         return places, rest.select(places)
+
+    def share_elsewhere(self, touched: sparse.csr_matrix, items: ItemIds) -> float:
+        """Share of the questions about known consumers that are of a site they never had to do with.
+
+        Parameters
+        ----------
+        touched : csr[n_consumers, n_items]
+            The cells that a consumer had to do with.
+        """
+        n_known = n_elsewhere = 0
+        for site_id, mine in self.by_site():
+            rows = self.rows[mine]
+            there = touched[rows[rows >= 0]][:, items.site_slice(site_id)]
+            n_known += there.shape[0]
+            n_elsewhere += int((np.diff(there.indptr) == 0).sum())
+        return n_elsewhere / max(n_known, 1)
 
     def by_site(self) -> Iterator[tuple[str, slice]]:
         """Each site with the places of its questions."""

@@ -1,9 +1,11 @@
 """A cut of the training data on which models are compared before one is chosen. Test data never comes here.
 
 By time where events have times: what happened last is asked about. Without times one target event of some
-consumers is hidden, and only that: what they viewed before they bought it stays, as it does in life.
+consumers is hidden, and only that: what they viewed before they bought it stays, as it does in life. Where it
+would make the item no candidate, it is hidden, too.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,12 +24,13 @@ from features.weights import InteractionWeights
 from models.blend import crowd_of
 from training.benchmark_metrics import Metric, parse_metric
 from training.errors import NothingToEvaluate
-from training.questions import Questions, ask, cells_of
+from training.questions import ID_COLUMNS, Questions, ask, cells_of
 from training.split import target_kind
 
 MOST_QUESTIONS: Final = 4_000
 _MOST_SCORES: Final = 80_000_000
 _SHARE_TO_LEARN_FROM: Final = 0.8
+_PAIR: Final = list(ID_COLUMNS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +91,7 @@ def validation_of(
     generator = np.random.default_rng(random_state)
     as_of = None
     if held_out is None:
-        activity, held_out, as_of = _cut(activity, generator)
+        activity, held_out, as_of = _cut(activity, masked_kinds, generator)
     interactions = build_interactions(activity, weights, as_of=as_of)
     questions = ask(held_out, interactions)
     answerable = np.flatnonzero((questions.rows >= 0) & (np.diff(questions.relevant.indptr) > 0))
@@ -100,8 +103,7 @@ def validation_of(
     sample = np.sort(generator.permutation(answerable)[:most])
     masked = None
     if masked_kinds:
-        kept = pc.is_in(activity["kind"], pa.array(sorted(masked_kinds), activity["kind"].type))
-        masked = cells_of(activity.filter(kept), interactions)
+        masked = cells_of(activity.filter(pa.array(_is_of(activity, masked_kinds))), interactions)
     return Validation(interactions, questions.select(sample), masked, parse_metric(metric))
 
 
@@ -145,18 +147,33 @@ def _part(whole: Interactions, rows: NDArray[np.int64], columns: NDArray[np.int6
     )
 
 
-def _cut(activity: pa.Table, generator: np.random.Generator) -> tuple[pa.Table, pa.Table, datetime | None]:
+def _cut(
+    activity: pa.Table, masked_kinds: frozenset[str], generator: np.random.Generator
+) -> tuple[pa.Table, pa.Table, datetime | None]:
     """Activity to learn from, what is held out of it, and the moment of the cut if there is one."""
-    kinds: Any = activity["kind"]
-    target = pc.equal(kinds, pa.scalar(target_kind(activity), kinds.type)).to_numpy()
+    kind = target_kind(activity)
+    target = _is_of(activity, {kind})
     cut = _moment(activity.filter(pa.array(target)))
     if cut is None:
         hidden = _one_of_some(activity, target, generator)
-        return activity.filter(pa.array(~hidden)), activity.filter(pa.array(hidden)), None
+        asked = activity.filter(pa.array(hidden))
+        if masked_kinds - {kind}:
+            hidden |= _of_the_pairs(activity, hidden) & _is_of(activity, masked_kinds)
+        return activity.filter(pa.array(~hidden)), asked, None
     times: Any = activity["occurred_at"]
     later = (times.to_pandas() >= pd.Timestamp(cut)).to_numpy()
     asked = activity.filter(pa.array(later & target))
     return activity.filter(pa.array(~later)), asked, cut
+
+
+def _is_of(activity: pa.Table, kinds: Collection[str]) -> NDArray[np.bool_]:
+    return np.asarray(pc.is_in(activity["kind"], pa.array(sorted(kinds), activity["kind"].type)).to_numpy())
+
+
+def _of_the_pairs(activity: pa.Table, some: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows are of a consumer and an item that some rows are of."""
+    pair = activity.select(_PAIR).to_pandas().groupby(_PAIR, sort=False).ngroup().to_numpy()
+    return np.isin(pair, pair[some])
 
 
 def _moment(targets: pa.Table) -> datetime | None:
@@ -175,8 +192,8 @@ def _one_of_some(
 ) -> NDArray[np.bool_]:
     """One target event each of a third of the consumers that have several, and its repetitions with it."""
     rows = np.flatnonzero(target)
-    targets = activity.filter(pa.array(target)).select(["consumer_id", "site_id", "item_id"]).to_pandas()
-    pair = targets.groupby(["consumer_id", "site_id", "item_id"], sort=True).ngroup().to_numpy()
+    targets = activity.filter(pa.array(target)).select(_PAIR).to_pandas()
+    pair = targets.groupby(_PAIR, sort=True).ngroup().to_numpy()
     consumer = targets.groupby("consumer_id", sort=True).ngroup().to_numpy()
     pairs, first = np.unique(pair, return_index=True)
     owner = consumer[first]

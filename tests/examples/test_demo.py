@@ -48,10 +48,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_demo_tailors_a_promotion_by_activity_on_another_site_and_stops_all_it_started(home: Path):
     demo = start(home, "--once")
-    out, said = demo.communicate(timeout=300)
+    out, said = demo.communicate(timeout=600)
     assert demo.returncode == 0, said
     decision = json.loads(out.splitlines()[-1])
-    assert (decision["strategy"], decision["model"]["kind"]) == ("tailored", "als")
+    assert decision["strategy"] == "tailored"
+    assert decision["model"]["kind"] in ("als", "blend")
+    assert all(model in said for model in ("popularity", "als", "auto"))
     assert (decision["consumer_id"], decision["site_id"]) == (STORY.consumer_id, STORY.shown_on)
     promotion = decision["promotion"]
     assert promotion["item"]["item_id"] in STORY.item_ids

@@ -72,6 +72,14 @@ def test_known_items_begin_where_they_were_and_new_ones_anywhere() -> None:
     assert 0 < np.abs(start[10:]).max() < 0.1
 
 
+def test_items_keep_their_factors_when_sites_and_items_come_and_go() -> None:
+    model = Als(factors=4).fit(interactions_of(20))
+    items = ItemIds({"0": ["i03"], "a": ["i02", "i99"]})
+    np.testing.assert_array_equal(items.columns_in(model.items), [-1, 2, -1])
+    start = carried_over(model, items, spread=0.01, random_state=0)
+    np.testing.assert_array_equal(start[1], model.item_factors[2])
+
+
 def test_another_recipe_is_fitted_as_always() -> None:
     data = interactions_of(20)
     other = Als(factors=4).fit(data)

@@ -78,6 +78,12 @@ def test_masked_kinds_are_no_candidates(validation: Validation) -> None:
     assert validation.masked is None
 
 
+def test_what_would_make_an_answer_no_candidate_is_hidden_with_it() -> None:
+    cut = validation_of(activity(), InteractionWeights(), masked_kinds=frozenset({"page_view", "purchase"}))
+    assert cut.masked is not None
+    assert cut.questions.relevant.multiply(cut.masked[cut.questions.rows]).nnz == 0
+
+
 def test_nothing_to_ask_is_said() -> None:
     one_each = activity().slice(0, 3)
     with pytest.raises(NothingToEvaluate, match="nothing to compare models by"):

@@ -11,12 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.interactions import build_interactions
 from training.benchmark import Line, run_benchmark
 from training.benchmark_folder import open_folder
 from training.benchmark_metrics import parse_metric
 from training.errors import FolderRefused, InvalidProtocol
 from training.metrics import Rankings
-from training.references import references
+from training.questions import ask
+from training.references import references, weigh
+from training.search import Limits
 
 Rows = list[tuple[str, str, str, str]]
 
@@ -110,6 +113,39 @@ def test_published_figures_stand_beside_ours_and_what_is_not_told_stays_empty(tm
     assert published.model == "theirs"
     assert mean_of(published, "recall@2") == 0.5
     assert published.figures["ndcg@2"] is None
+
+
+def test_ours_is_held_against_the_best_of_the_others_by_the_first_ndcg(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "f", mask="nothing", metrics=["hr@1", "ndcg@2", "ndcg@1"])
+    report = run_benchmark(folder, model="als", beside=references())
+    ours, *others = [one for one in report.lines if one.origin != "published"]
+    best = max(mean_of(one, "ndcg@2") for one in others)
+    assert report.vs_references == pytest.approx(mean_of(ours, "ndcg@2") / best)
+    assert {one.model for one in report.comparisons} == {one.model for one in others}
+    for one in report.comparisons:
+        theirs = next(mean_of(other, "ndcg@2") for other in others if other.model == one.model)
+        assert one.difference.mean == pytest.approx(mean_of(ours, "ndcg@2") - theirs)
+    without = run_benchmark(write_folder(tmp_path / "g", metrics=["hr@1"]), model="als")
+    assert (without.comparisons, without.vs_references) == ((), None)
+
+
+def test_questions_tell_how_many_are_of_a_site_where_the_consumer_never_was() -> None:
+    # u1 was on both sites, u2 and u3 on books alone; the stranger is not counted.
+    interactions = build_interactions(table(TRAIN))
+    cells = weigh(interactions)
+    asked = [(one, "garden", "z", "purchase") for one in ("u1", "u2", "u3", "stranger")]
+    assert ask(table(asked), interactions).share_elsewhere(cells, interactions.items) == pytest.approx(2 / 3)
+    assert ask(table(TEST), interactions).share_elsewhere(cells, interactions.items) == 0
+
+
+@pytest.mark.parametrize("asked_on", ["s0", "s1"])
+def test_auto_is_chosen_where_test_asks_about_another_site(tmp_path: Path, asked_on: str) -> None:
+    rows = random_rows(900, n_sites=2)
+    test = [row for row in rows if row[1] == asked_on and int(row[0][1:]) < 20]
+    train = [row for row in rows if row not in test]
+    folder = write_folder(tmp_path / "f", train=table(train), test=table(test), mask="nothing")
+    report = run_benchmark(folder, model="auto", limits=Limits(n_trials=1, max_decision_us=None))
+    assert mean_of(line(report.lines, "ours"), "recall@2") > 0
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".csv"])
