@@ -33,7 +33,7 @@ MOST_TRIALS: Final = 40
 """Of each family, however much time there is: more find little."""
 
 FINALISTS: Final = 2
-"""So many of each family are made on all of the cut."""
+"""So many of each family are made on all of the cut; the starting points follow as long as there is time."""
 
 _SHARE_OF_TRIALS: Final = 0.33
 _SHARE_OF_FINALS: Final = 0.9
@@ -131,10 +131,7 @@ def search(
         tried, limits, until=until, on_trial=on_trial, on_done=lambda done: on_progress(done, 2 * total)
     )
     until = started + limits.budget_s * _SHARE_OF_FINALS
-    finals = [
-        (study.family, trial) for study in _promising(tried, _WORTH_ALL) for trial in study.best(FINALISTS)
-    ]
-    finals.sort(key=lambda entry: -entry[1].value)
+    finals = _finals(_promising(tried, _WORTH_ALL), also_starts=part is not validation)
     finalists: list[Finalist] = []
     for place, (family, trial) in enumerate(finals):
         on_progress(total + total * place // len(finals), 2 * total)
@@ -145,6 +142,26 @@ def search(
         on_trial(finalists[-1].trial)
     on_progress(2 * total, 2 * total)
     return sorted(finalists, key=lambda finalist: -finalist.trial.value)
+
+
+def _finals(studies: Sequence["_Study"], *, also_starts: bool) -> list[tuple[Family, Trial]]:
+    """What to make on all of the cut: the best of each family, best first, and then other starting points.
+
+    What is best among the most active items need not be best among all; the starting points were found
+    on whole data sets.
+    """
+    best = [(study.family, trial) for study in studies for trial in study.best(FINALISTS)]
+    best.sort(key=lambda entry: -entry[1].value)
+    if not also_starts:
+        return best
+    made = [(family.name, trial.number) for family, trial in best]
+    others = [
+        (study.family, trial)
+        for study in studies
+        for trial in study.started()
+        if (study.family.name, trial.number) not in made
+    ]
+    return best + sorted(others, key=lambda entry: -entry[1].value)
 
 
 def _run_trials(
@@ -237,6 +254,15 @@ class _Study:
     def best(self, n_trials: int) -> list[Trial]:
         """The best finished trials, best first."""
         return sorted(self._finished(), key=lambda trial: (-trial.value, trial.number))[:n_trials]
+
+    def started(self) -> list[Trial]:
+        """The starting points that were tried, each once."""
+        trials = [trial for trial in self._finished() if trial.number < len(self.family.starts)]
+        return [
+            trial
+            for place, trial in enumerate(trials)
+            if trial.values not in [one.values for one in trials[:place]]
+        ]
 
     def _numbers(self, n_trials: int | None, until: float) -> Iterator[int]:
         while True:
