@@ -17,7 +17,8 @@ from models.factors import first_singular_vectors
 SHARE: Final = 0.2
 """Of each consumer's different target items, and at least one."""
 
-_VECTORS: Final = 64
+_MOST_VECTORS: Final = 64
+_ITEMS_A_VECTOR: Final = 8
 _BLOCK: Final = 1 << 18
 
 
@@ -71,8 +72,10 @@ def _alike(owner: NDArray[np.int64], item: NDArray[np.int64], seed: NDArray[np.i
     """Cosine of each (consumer, item) pair with the consumer's drawn one, by the first vectors."""
     cells = sparse.csr_matrix((np.ones(len(owner), dtype=np.float32), (owner, item)))
     per_consumer, per_item = (np.asarray(cells.sum(axis=axis), dtype=np.float64).ravel() for axis in (1, 0))
+    # As many as there are items would tell each item from all others, and not what goes together.
+    n_vectors = min(_MOST_VECTORS, max(1, cells.shape[1] // _ITEMS_A_VECTOR))
     vectors = first_singular_vectors(
-        cells, _VECTORS, per_consumer=per_consumer, per_item=per_item, random_state=0
+        cells, n_vectors, per_consumer=per_consumer, per_item=per_item, random_state=0
     )
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     drawn = item[seed][owner]

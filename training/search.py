@@ -145,23 +145,25 @@ def search(
 
 
 def _finals(studies: Sequence["_Study"], *, also_starts: bool) -> list[tuple[Family, Trial]]:
-    """What to make on all of the cut: the best of each family, best first, and then other starting points.
+    """What to make on all of the cut, in this order: the best of each family, all starts, the next best.
 
-    What is best among the most active items need not be best among all; the starting points were found
-    on whole data sets.
+    What is best among the most active items need not be best among all. The starting points were found on
+    whole data, and are less alike than what a study draws last.
     """
-    best = [(study.family, trial) for study in studies for trial in study.best(FINALISTS)]
-    best.sort(key=lambda entry: -entry[1].value)
-    if not also_starts:
-        return best
-    made = [(family.name, trial.number) for family, trial in best]
-    others = [
-        (study.family, trial)
-        for study in studies
-        for trial in study.started()
-        if (study.family.name, trial.number) not in made
-    ]
-    return best + sorted(others, key=lambda entry: -entry[1].value)
+    rounds = [[(study.family, trial) for study in studies for trial in study.best(1)]]
+    if also_starts:
+        rounds.append([(study.family, trial) for study in studies for trial in study.started()])
+    rounds.append([(study.family, trial) for study in studies for trial in study.best(FINALISTS)])
+    finals: list[tuple[Family, Trial]] = []
+    for entries in rounds:
+        entries.sort(key=lambda entry: -entry[1].value)
+        finals += [entry for entry in entries if not _is_among(entry, finals)]
+    return finals
+
+
+def _is_among(entry: tuple[Family, Trial], others: Sequence[tuple[Family, Trial]]) -> bool:
+    family, trial = entry
+    return any(other is family and made.values == trial.values for other, made in others)
 
 
 def _run_trials(
@@ -256,13 +258,8 @@ class _Study:
         return sorted(self._finished(), key=lambda trial: (-trial.value, trial.number))[:n_trials]
 
     def started(self) -> list[Trial]:
-        """The starting points that were tried, each once."""
-        trials = [trial for trial in self._finished() if trial.number < len(self.family.starts)]
-        return [
-            trial
-            for place, trial in enumerate(trials)
-            if trial.values not in [one.values for one in trials[:place]]
-        ]
+        """The starting points that were tried."""
+        return [trial for trial in self._finished() if trial.number < len(self.family.starts)]
 
     def _numbers(self, n_trials: int | None, until: float) -> Iterator[int]:
         while True:
