@@ -129,7 +129,7 @@ def _histories(stage: Stage, model: FittedAls) -> sparse.csr_matrix:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--consumers", type=at_least_one, default=5000, metavar="N", help="default: 5,000")
+    parser.add_argument("--consumers", type=at_least_one, default=20_000, metavar="N", help="default: 20,000")
     parser.add_argument(
         "--promotions", type=at_least_one, default=10_000, metavar="N", help="on the site; default: 10,000"
     )
