@@ -180,6 +180,7 @@ FAMILIES: Final = (
                 **_VIEWS_FIRST,
             },
             {"consumer": 0.7, "history": 0.5, "target": 0.3, "low_pass": 0.0, "power": 1.0},
+            {"consumer": 0.7, "history": 0.5, "target": 0.5, "low_pass": 0.3, "power": 1.0},
         ),
         _draw_graph,
         _graph,

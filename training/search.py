@@ -145,15 +145,14 @@ def search(
 
 
 def _finals(studies: Sequence["_Study"], *, also_starts: bool) -> list[tuple[Family, Trial]]:
-    """What to make on all of the cut, in this order: the best of each family, all starts, the next best.
+    """What to make on all of the cut, in this order: the best of each family, and its other starting points.
 
     What is best among the most active items need not be best among all. The starting points were found on
     whole data, and are less alike than what a study draws last.
     """
-    rounds = [[(study.family, trial) for study in studies for trial in study.best(1)]]
+    rounds = [[(study.family, trial) for study in studies for trial in study.best(FINALISTS)]]
     if also_starts:
         rounds.append([(study.family, trial) for study in studies for trial in study.started()])
-    rounds.append([(study.family, trial) for study in studies for trial in study.best(FINALISTS)])
     finals: list[tuple[Family, Trial]] = []
     for entries in rounds:
         entries.sort(key=lambda entry: -entry[1].value)

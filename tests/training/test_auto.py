@@ -90,7 +90,8 @@ def test_nothing_to_ask_is_said() -> None:
         validation_of(one_each, InteractionWeights())
 
 
-def test_a_small_part_keeps_the_most_active_items_and_the_questions_about_them() -> None:
+def many_of_few() -> pa.Table:
+    """Six hundred consumers who bought five of sixty items, few of these often."""
     random = np.random.default_rng(1)
     rows = [
         (f"c{n:03}", "a", f"i{min(int(random.exponential(8)), 59):02}", "purchase")
@@ -98,8 +99,11 @@ def test_a_small_part_keeps_the_most_active_items_and_the_questions_about_them()
         for _ in range(5)
     ]
     names = ["consumer_id", "site_id", "item_id", "kind"]
-    table = pa.table([pa.array(column) for column in zip(*rows, strict=True)], names=names)
-    whole = validation_of(table, InteractionWeights())
+    return pa.table([pa.array(column) for column in zip(*rows, strict=True)], names=names)
+
+
+def test_a_small_part_keeps_the_most_active_items_and_the_questions_about_them() -> None:
+    whole = validation_of(many_of_few(), InteractionWeights())
     part = small(whole, n_items=20, n_consumers=400)
     assert len(part.interactions.items) == 20
     assert part.questions.relevant.shape[1] == 20
@@ -108,6 +112,18 @@ def test_a_small_part_keeps_the_most_active_items_and_the_questions_about_them()
     for consumer_id, row in zip(part.questions.consumer_ids, part.questions.rows, strict=True):
         assert part.interactions.consumers[int(row)] == consumer_id
     assert small(whole, n_items=1000, n_consumers=1000) is whole
+
+
+def test_every_starting_point_is_made_on_all_of_the_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.search.SMALL_ITEMS", 20)
+    graph = FAMILIES[0]
+    cut = validation_of(many_of_few(), InteractionWeights())
+    finalists = search(cut, limits=LIMITS, random_state=1, families=[graph])
+    made = [finalist.trial.values for finalist in finalists]
+    # There is one kind of activity, which counts 1.
+    starts = [{name: value for name, value in one.items() if name not in KINDS} for one in graph.starts]
+    assert len(cut.interactions.items) > 20
+    assert all(start in made for start in starts)
 
 
 def test_the_choice_ranks_better_than_popularity_and_says_what_it_tried(validation: Validation) -> None:
