@@ -45,7 +45,7 @@ format: $(VENV)/.installed-dev  ## mend format and what lint can mend by itself
 
 # Two cores and a quarter of an hour are enough for all of them: the long ones are given less than they take by
 # default, which docs/benchmarks.md tells with each table.
-LESS_batch := --consumers 2000 --rounds 3
+LESS_batch := --consumers 10000 --rounds 3
 LESS_decision := --histories 100
 LESS_features := --events 1000000 --rounds 3
 LESS_freshness := --events 5000

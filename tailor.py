@@ -43,9 +43,8 @@ from training.errors import TrainingError
 if TYPE_CHECKING:
     from storage.database import Connection
     from storage.subscribers import Subscriber
-    from training.benchmark import BenchmarkReport, Line
+    from training.benchmark import BenchmarkReport
     from training.compare import ComparedModel
-    from training.metrics import Interval
     from training.results import Result
     from training.source_report import SourceReport
 
@@ -277,13 +276,7 @@ def list_sources(as_json: AsJson = False) -> None:
 
     with _database() as database, database.connection() as connection:
         found = store.list_sources(connection)
-    names = ("source_id", "vendor", "licence", "expires_on", "withdrawn_at", "usable")
-    _show(
-        found,
-        as_json=as_json,
-        empty="no sources yet; tailor import activity FILE --source NAME",
-        columns=lambda row: {name: row[name] for name in names},
-    )
+    _show(found, as_json=as_json, empty="no sources yet; tailor import activity FILE --source NAME")
 
 
 @sources.command("show", epilog="Example: tailor source show vendor-2026")
@@ -427,7 +420,7 @@ def list_quarantine(
 
     with _database() as database, database.connection() as connection:
         found = read(connection, limit=limit)
-    _show(found, as_json=as_json, empty="nothing in quarantine", columns=_without_payload)
+    _show(found, as_json=as_json, empty="nothing in quarantine")
 
 
 @quarantined.command("show", epilog="Example: tailor quarantine show 17")
@@ -631,7 +624,7 @@ def compare(
             as_json=True,
         )
     else:
-        _show(rows, as_json=as_json, empty="no models yet; train one: tailor train", columns=_compared)
+        _show(rows, as_json=as_json, empty="no models yet; train one: tailor train")
     if versions and not as_json:
         _print_slices(rows, results)
     if plots is not None:
@@ -668,7 +661,7 @@ def rollback(as_json: AsJson = False) -> None:
     with _database(settings) as database:
         go_back(database, settings, actor="tailor rollback")
         with database.connection() as connection:
-            _show(champion_history(connection), as_json=as_json, columns=_live)
+            _show(champion_history(connection), as_json=as_json)
 
 
 @app.command(epilog="Example: tailor champions")
@@ -678,7 +671,7 @@ def champions(as_json: AsJson = False) -> None:
 
     with _database() as database, database.connection() as connection:
         found = champion_history(connection)
-    _show(found, as_json=as_json, empty="no champion yet; tailor train, then tailor promote", columns=_live)
+    _show(found, as_json=as_json, empty="no champion yet; tailor train, then tailor promote")
 
 
 @app.command(epilog="Example: tailor benchmark data/clicks --references --predictions rankings.parquet")
@@ -793,6 +786,33 @@ def demo(
         sys.stdout.write(json.dumps(decision, default=_plain) + "\n")
 
 
+@retention.command("sweep", epilog="Example: tailor retention sweep --dry-run")
+def sweep_retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete activity older than TAILOR_RETENTION_MONTHS, and names with nothing left under them."""
+    from storage.retention import sweep
+
+    settings = read_settings()
+    with _database(settings) as database, _progress() as bar:
+        done = sweep(database, months=settings.retention_months, dry_run=dry_run, progress=bar)
+    _show(done, as_json=as_json)
+
+
+@retention.command("list", epilog="Example: tailor retention list --json")
+def list_retention(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the sweeps, newest first: when, and how many rows of each table went."""
+    from storage.retention import list_sweeps
+
+    with _database() as database, database.connection() as connection:
+        found = list_sweeps(connection, limit=limit)
+    _show(found, as_json=as_json, empty="nothing was swept yet")
+
+
 @contextmanager
 def _database(settings: Settings | None = None) -> Iterator[Database]:
     """The database of the environment's settings, its schema checked."""
@@ -855,33 +875,6 @@ def _import(how: Callable[..., Any], files: Sequence[Path], *, as_json: bool, **
     _show({"read": report.read, **asdict(report)}, as_json=as_json)
 
 
-@retention.command("sweep", epilog="Example: tailor retention sweep --dry-run")
-def sweep_retention(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Delete activity older than TAILOR_RETENTION_MONTHS, and names with nothing left under them."""
-    from storage.retention import sweep
-
-    settings = read_settings()
-    with _database(settings) as database, _progress() as bar:
-        done = sweep(database, months=settings.retention_months, dry_run=dry_run, progress=bar)
-    _show(done, as_json=as_json)
-
-
-@retention.command("list", epilog="Example: tailor retention list --json")
-def list_retention(
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """List the sweeps, newest first: when, and how many rows of each table went."""
-    from storage.retention import list_sweeps
-
-    with _database() as database, database.connection() as connection:
-        found = list_sweeps(connection, limit=limit)
-    _show(found, as_json=as_json, empty="nothing was swept yet")
-
-
 def _finish_erasures(database: Database, settings: Settings) -> bool:
     """Clean the files now if that can be; otherwise the service does, or a later command."""
     from features.forgetting import finish_erasures
@@ -904,53 +897,23 @@ def _erased(erasure: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in erasure.items() if name != "consumer_id"}
 
 
-def _show(
-    result: Any,
-    *,
-    as_json: bool,
-    empty: str = "nothing",
-    columns: Callable[[dict[str, Any]], dict[str, Any]] = dict,
-) -> None:
-    """Print one record or a list of them; `columns` says what of a record a table shows, and how."""
+def _show(result: Any, *, as_json: bool, empty: str = "nothing") -> None:
+    """Print one record or a list of them: as they are, or what they say a table tells of them (`columns`)."""
     rows = result if isinstance(result, list) else [result]
-    records = [asdict(row) if is_dataclass(row) and not isinstance(row, type) else dict(row) for row in rows]
     if as_json:
+        records = [_record(row) for row in rows]
         payload = records if isinstance(result, list) else records[0]
         sys.stdout.write(json.dumps(payload, default=_plain, indent=2) + "\n")
-    elif not records:
+    elif not rows:
         stdout.print(empty)
     elif isinstance(result, list):
-        _print_table([columns(record) for record in records])
+        _print_table([row.columns() if hasattr(row, "columns") else _record(row) for row in rows])
     else:
-        _print_record(records[0])
+        _print_record(_record(result))
 
 
-def _without_payload(row: dict[str, Any]) -> dict[str, Any]:
-    """A row in quarantine; what it held is told by `--json`."""
-    return {name: value for name, value in row.items() if name not in ("payload", "intake")}
-
-
-def _compared(row: dict[str, Any]) -> dict[str, Any]:
-    """A registered version, as narrow as a terminal."""
-    judged = row["ndcg_at_10"] is not None
-    return {
-        "version": f"{row['version']}{' *' if row['champion'] else ''}",
-        "model": row["model"],
-        "NDCG@10": f"{row['ndcg_at_10']:.3f}±{(row['high'] - row['low']) / 2:.3f}"
-        if judged
-        else "not judged",
-        "popularity": f"{row['popularity']:.3f}" if judged else "",
-        "coverage": _rounded(row["coverage"], ".2f"),
-        "bias": _rounded(row["popularity_bias"], ".2f"),
-        "train s": _rounded(row["train_seconds"], ".1f"),
-        "MB": _rounded(row["bundle_bytes"], ".1f", per=1e6),
-        "µs": _rounded(row["decision_us"], ".0f"),
-        "judged by": row["judged_by"],
-    }
-
-
-def _rounded(value: float | None, form: str, *, per: float = 1) -> str:
-    return "" if value is None else format(value / per, form)
+def _record(row: Any) -> dict[str, Any]:
+    return asdict(row) if is_dataclass(row) and not isinstance(row, type) else dict(row)
 
 
 def _print_slices(rows: "Sequence[ComparedModel]", results: "Sequence[Result]") -> None:
@@ -967,37 +930,9 @@ def _print_slices(rows: "Sequence[ComparedModel]", results: "Sequence[Result]") 
             _print_table(part.reset_index().to_dict("records"))
 
 
-def _live(entry: dict[str, Any]) -> dict[str, Any]:
-    """One change of champion, as narrow as a terminal."""
-    champion = entry["champion"]
-    return {
-        "version": champion["version"],
-        "model": champion["model_kind"],
-        "digest": champion["digest"][:12],
-        "by": entry["action"],
-        "who": entry["actor"],
-        "live since": entry["at"],
-    }
-
-
 def _print_source_report(report: "SourceReport") -> None:
-    told = asdict(report)
-    effects = told.pop("effects")
-    for what in ("consumers", "items", "pairs"):
-        told[what] = f"{told[what]}, {told.pop(f'{what}_only_here')} of them in no other source"
-    _print_record(told)
-    _print_table(
-        [
-            {
-                "asked": f"{effect['protocol']}, {effect['n_queries']} of {effect['n_consumers']} consumers",
-                "NDCG@10 without": f"{effect['without']:.4f}",
-                "with": f"{effect['including']:.4f}",
-                "gain": f"{effect['gain']:+.4f} ({effect['low']:+.4f} to {effect['high']:+.4f})",
-                "verdict": effect["verdict"],
-            }
-            for effect in effects
-        ]
-    )
+    _print_record(report.columns())
+    _print_table([effect.columns() for effect in report.effects])
 
 
 def _print_benchmark(report: "BenchmarkReport") -> None:
@@ -1008,23 +943,14 @@ def _print_benchmark(report: "BenchmarkReport") -> None:
         highlight=False,
         markup=False,
     )
-    _print_table([_benchmarked(line) for line in report.lines])
-    if any(line.untouched for line in report.lines):
+    _print_table([line.columns() for line in report.lines])
+    untouched = [line.columns_untouched() for line in report.lines if line.untouched]
+    if untouched:
         stdout.print(
             f"\nonly items that the consumer had nothing to do with before ({report.n_untouched} rankings)",
             highlight=False,
         )
-        _print_table(
-            [
-                {
-                    "model": line.model,
-                    "from": line.origin,
-                    **{name: _figure(one, line.origin) for name, one in line.untouched.items()},
-                }
-                for line in report.lines
-                if line.untouched
-            ]
-        )
+        _print_table(untouched)
     if report.vs_references is not None:
         best = report.comparisons[0]
         stdout.print(
@@ -1039,30 +965,6 @@ def _print_benchmark(report: "BenchmarkReport") -> None:
         f"{report.wall_s:.1f} s in all, {report.peak_bytes / 1e6:.0f} MB at most; ±: half of a 95 % interval",
         highlight=False,
     )
-
-
-def _benchmarked(line: "Line") -> dict[str, Any]:
-    """One model on a benchmark folder, as narrow as a terminal."""
-    figures = {name: _figure(one, line.origin) for name, one in line.figures.items()}
-    cost = (
-        {}
-        if line.fit_s is None or line.rank_s is None or line.peak_bytes is None
-        else {
-            "fit s": f"{line.fit_s:.1f}",
-            "rank s": f"{line.rank_s:.1f}",
-            "peak MB": f"{line.peak_bytes / 1e6:.0f}",
-        }
-    )
-    nothing = dict.fromkeys(("fit s", "rank s", "peak MB"), "")
-    return {"model": line.model, "from": line.origin, **figures, **nothing, **cost}
-
-
-def _figure(figure: "Interval | None", origin: str) -> str:
-    if figure is None:
-        return ""
-    if origin == "published":
-        return f"{figure.mean:.4f}"
-    return f"{figure.mean:.4f}±{(figure.high - figure.low) / 2:.4f}"
 
 
 def _print_table(records: Sequence[dict[str, Any]]) -> None:

@@ -47,6 +47,7 @@ AIMS = MappingProxyType(
         "swap_p99_vs_steady": Aim(2, at_most=True),
         "swap_failed": Aim(0, at_most=True),
         "memory_1m_vs_10k": Aim(1.05, at_most=True),
+        "memory_two_workers_vs_one": Aim(1.5, at_most=True),
         "batch_vs_implicit": Aim(1.0),
     }
 )

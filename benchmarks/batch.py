@@ -24,10 +24,10 @@ from threadpoolctl import threadpool_limits
 from benchmarks.decision import make_als
 from benchmarks.report import Figures, at_least_one, run
 from benchmarks.stage import SITE, Stage, furnish, promote
-from features.history import history_vector
+from features.history_block import history_block
 from models.als import FittedAls
 from serving.batch import recommend_all
-from storage.reader import read_all_consumers
+from storage.everyone import read_everyone
 
 OURS = "tailor recommend --all"
 FOLDING, GIVEN = "implicit.recommend, folding in", "implicit.recommend, consumers' factors given"
@@ -116,21 +116,20 @@ def _theirs(
 
 def _histories(stage: Stage, model: FittedAls) -> sparse.csr_matrix:
     """The same histories as implicit takes them, csr[n_consumers, n_items]."""
-    now, data, indices, ends = datetime.now(UTC), [], [], [0]
+    now, data, indices, sizes = datetime.now(UTC), [], [], [np.zeros(1, dtype=np.int64)]
     with stage.database() as database, database.connection() as connection:
-        for records in read_all_consumers(connection, site_id=SITE, limit=_N_EVENTS, at_once=1000):
-            for record in records:
-                history = history_vector(record.events, stage.items, model.weights, now=now)
-                data.append(1 + model.made_with.alpha * history.confidence(model.weights))
-                indices.append(history.item_index)
-                ends.append(ends[-1] + len(history))
-    shape = (len(ends) - 1, len(stage.items))
-    cells = (np.concatenate(data).astype(np.float32), np.concatenate(indices), np.array(ends, dtype=np.int32))
-    return sparse.csr_matrix(cells, shape=shape)
+        for block in read_everyone(connection, site_id=SITE, limit=_N_EVENTS, at_once=1000):
+            histories = history_block(block.events, stage.items, model.weights, now=now)
+            data.append(1 + model.made_with.alpha * histories.confidence(model.weights))
+            indices.append(histories.item_index)
+            sizes.append(histories.sizes)
+    ends = np.concatenate(sizes).cumsum()
+    cells = (np.concatenate(data).astype(np.float32), np.concatenate(indices), ends.astype(np.int32))
+    return sparse.csr_matrix(cells, shape=(len(ends) - 1, len(stage.items)))
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--consumers", type=at_least_one, default=5000, metavar="N", help="default: 5,000")
+    parser.add_argument("--consumers", type=at_least_one, default=20_000, metavar="N", help="default: 20,000")
     parser.add_argument(
         "--promotions", type=at_least_one, default=10_000, metavar="N", help="on the site; default: 10,000"
     )

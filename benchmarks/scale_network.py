@@ -15,7 +15,7 @@ from benchmarks.load import post_each
 from benchmarks.memory import add_consumers
 from benchmarks.scale_core import least_disturbed
 from benchmarks.stage import SITE, Stage, furnish, promote, server
-from storage.reader import ConsumerReader
+from storage.reader import ConsumerReader, Wanted
 
 CONSUMERS, WORKERS = "consumers in the database", "workers"
 
@@ -64,7 +64,7 @@ async def _read(url: str, n_consumers: int, *, turns: int) -> list[float]:
     try:
         for number in random.integers(n_consumers, size=turns).tolist():
             started = time.perf_counter()
-            record = await reader.read_consumer(f"many-{number}", site_id=SITE, limit=500)
+            record = await reader.read_consumer(Wanted(f"many-{number}", SITE), limit=500)
             times.append((time.perf_counter() - started) * 1e6)
             if not record.events:
                 raise RuntimeError(f"consumer many-{number} has no events")

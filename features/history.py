@@ -99,7 +99,7 @@ def history_vector(
     now : datetime
         An aware time; the age of an event is the number of UTC midnights since it.
     """
-    today = _utc_day(now)
+    today = utc_day(now)
     events = _that_count(events if isinstance(events, Events) else Events.of(events), weights)
     # Every decision goes through here, event by event: what can be looked up all at once is.
     sites = map(items.columns.get, events.site_ids, repeat(_NO_ITEMS))
@@ -145,7 +145,7 @@ def _worths(events: Events, weights: InteractionWeights, today: int) -> Sequence
         return decay * len(events)
     # What comes from the database is in UTC already, and asking whether it is costs a tenth of turning it.
     ages = [
-        0 if moment is None else today - (moment.toordinal() if moment.tzinfo is UTC else _utc_day(moment))
+        0 if moment is None else today - (moment.toordinal() if moment.tzinfo is UTC else utc_day(moment))
         for moment in events.times
     ]
     # An event from the future has age 0.
@@ -155,7 +155,8 @@ def _worths(events: Events, weights: InteractionWeights, today: int) -> Sequence
     return [worth if age <= window_days else 0 for worth, age in zip(worths, ages, strict=True)]
 
 
-def _utc_day(moment: datetime) -> int:
+def utc_day(moment: datetime) -> int:
+    """The ordinal of a moment's day in UTC; raises ValueError for one without a zone."""
     if moment.tzinfo is None:
         raise ValueError(f"the time {moment.isoformat()} has no time zone; give an aware one")
     return moment.astimezone(UTC).toordinal()

@@ -132,8 +132,8 @@ class ItemText:
         return {
             "worth": self.vocabulary.worth,
             "row_ends": self.vectors.indptr[1:].astype(np.int64),
-            "columns": self.vectors.indices.astype(np.int32),
-            "values": self.vectors.data.astype(np.float32),
+            "columns": self.vectors.indices.astype(np.int32, copy=False),
+            "values": self.vectors.data.astype(np.float32, copy=False),
         }
 
     @classmethod

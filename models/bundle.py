@@ -24,15 +24,17 @@ from features.errors import FeaturesError
 from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.alike import ItemText
+from models.arrays import from_safetensors, to_safetensors
 from models.blend import MEMBER_KINDS, FittedBlend
 from models.errors import BundleRefused, InvalidModel
 from models.folder import (
+    Content,
+    copy_whole,
     fingerprint,
     from_json,
-    from_safetensors,
+    map_file,
     read_file,
     to_json,
-    to_safetensors,
     write_whole,
 )
 from models.pooling import Pooling
@@ -167,8 +169,14 @@ def write_bundle(
     return hashlib.sha256(manifest).hexdigest()
 
 
-def read_bundle(directory: Path, *, expected_digest: str | None = None) -> Bundle:
-    """Read a bundle and check all of it before any of it is used.
+def read_bundle(directory: Path, *, expected_digest: str | None = None, mapped: bool = False) -> Bundle:
+    """Read a bundle and check all of it before any of it is used. Its arrays cannot be written to.
+
+    Parameters
+    ----------
+    mapped : bool
+        Leave the arrays in their files: processes that read the same bundle share one copy in memory. The
+        check has touched every page. On Windows the files cannot be deleted while the bundle is in use.
 
     Raises
     ------
@@ -182,7 +190,7 @@ def read_bundle(directory: Path, *, expected_digest: str | None = None) -> Bundl
     if expected_digest is not None and digest != expected_digest:
         raise BundleRefused(f"{directory} has the digest {digest}; expected {expected_digest}")
     manifest = _read_manifest(content)
-    contents = _read_contents(directory, manifest["files"])
+    contents = _read_contents(directory, manifest["files"], mapped=mapped)
     try:
         items = ItemIds.from_json(from_json(contents["items.json"], "items.json"))
         weights = InteractionWeights.from_json(manifest["weights"])
@@ -205,7 +213,28 @@ def read_bundle(directory: Path, *, expected_digest: str | None = None) -> Bundl
     return Bundle(model, popularity, pooling, manifest, digest, reach, text)
 
 
-def _read_text(contents: Mapping[str, bytes], items: ItemIds) -> ItemText | None:
+def place_bundle(source: Path, bundles: Path, *, expected_digest: str | None = None) -> tuple[Bundle, Path]:
+    """Check a bundle and have it in a folder of bundles, by its digest, whole or not at all.
+
+    Raises
+    ------
+    BundleRefused
+        It, or what lies in its place already, is not exactly what was written.
+    """
+    bundle = read_bundle(source, expected_digest=expected_digest)
+    place = bundles / bundle.digest
+    try:
+        if not place.is_dir():
+            copy_whole(source, place)
+            return bundle, place
+    except OSError:
+        # Somebody else placed it meanwhile, or it cannot be placed.
+        if not place.is_dir():
+            raise
+    return read_bundle(place, expected_digest=bundle.digest), place
+
+
+def _read_text(contents: Mapping[str, Content], items: ItemIds) -> ItemText | None:
     if "text.json" not in contents:
         return None
     parameters = from_json(contents["text.json"], "text.json")
@@ -237,13 +266,13 @@ def _read_manifest(content: bytes) -> dict[str, Any]:
     return manifest
 
 
-def _read_contents(directory: Path, files: Mapping[str, Any]) -> dict[str, bytes]:
+def _read_contents(directory: Path, files: Mapping[str, Any], *, mapped: bool) -> dict[str, Content]:
     needed = {*_FILES, *(_TEXT_FILES if set(_TEXT_FILES) & set(files) else ())}
     if set(files) - {_REACH} != needed:
         raise BundleRefused(f"{_MANIFEST} lists the files {sorted(files)}; expected {sorted(needed)}")
     if surprising := sorted({entry.name for entry in directory.iterdir()} - {*files, _MANIFEST}):
         raise BundleRefused(f"{directory} holds {', '.join(surprising)}, which no bundle has; remove it")
-    contents = {}
+    contents: dict[str, Content] = {}
     for name in files:
         told = files[name]
         if (
@@ -252,7 +281,8 @@ def _read_contents(directory: Path, files: Mapping[str, Any]) -> dict[str, bytes
             or not isinstance(told["bytes"], int)
         ):
             raise BundleRefused(f"{_MANIFEST}: {name} is {told!r}; expected its bytes and sha256")
-        content = read_file(directory, name, limit_bytes=told["bytes"])
+        read = map_file if mapped and name.endswith(".safetensors") else read_file
+        content = read(directory, name, limit_bytes=told["bytes"])
         if len(content) < told["bytes"]:
             raise BundleRefused(
                 f"{name} is cut short: {len(content)} of {told['bytes']} bytes; copy it again"

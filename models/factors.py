@@ -20,6 +20,7 @@ from scipy.linalg import lapack
 from threadpoolctl import threadpool_limits
 
 from features.history import HistoryVector
+from features.history_block import HistoryBlock
 from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.errors import InvalidModel
@@ -35,6 +36,7 @@ from models.recommender import (
 from models.shortlist import Quantiser, all_of, worth_a_search
 
 _SKEW = 1e-3
+_TOGETHER_BYTES = 512 << 10
 _LEAST_WEIGHT = np.float32(1e-12)
 
 Solve = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -56,8 +58,8 @@ class UserStep(msgspec.Struct, frozen=True, eq=False):
     ----------
     scale, ridge : float
         s and λ.
-    weight, target : float32[n]
-        The diagonal of W, never negative, and b.
+    weight, target : float32[..., n]
+        The diagonal of W, never negative, and b; of several histories of n items if they have more axes.
     """
 
     scale: float
@@ -90,7 +92,7 @@ class FittedFactors:
 
     @abstractmethod
     def user_step(self, confidence: NDArray[np.float32]) -> UserStep:
-        """The terms of the user step, from the confidences > 0 of a history, float32[n]."""
+        """The terms of the user step, from the confidences > 0 of a history of n items, float32[..., n]."""
 
     @cached_property
     def prior(self) -> NDArray[np.float32]:
@@ -258,6 +260,61 @@ def user_step_solved(
     return np.asarray(right * inverse - found @ spread), solve
 
 
+def fold_in(model: FittedFactors, histories: HistoryBlock) -> NDArray[np.float32]:
+    """The vectors that `model.read` makes of several histories, float32[n_rows, factors].
+
+    Histories of the same length are taken together: what they have seen is one array, and their systems are
+    one product. Each must have an item with a confidence above 0.
+    """
+    confidence = histories.confidence(model.weights)
+    counts = confidence > 0
+    if not counts.all():
+        histories, confidence = histories.cells(counts), confidence[counts]
+    vectors = np.empty((len(histories), model.item_factors.shape[1]), dtype=np.float32)
+    order = histories.sizes.argsort(kind="stable")
+    sizes, firsts = np.unique(histories.sizes[order], return_index=True)
+    for size, alike in zip(sizes.tolist(), np.split(order, firsts[1:]), strict=True):
+        n_together = max(1, _TOGETHER_BYTES // (4 * size * vectors.shape[1]))
+        for start in range(0, len(alike), n_together):
+            rows = alike[start : start + n_together]
+            cells = histories.indptr[rows, np.newaxis] + np.arange(size)
+            seen = model.item_factors.take(histories.item_index.take(cells), axis=0)
+            vectors[rows] = user_steps_solved(seen, model.user_step(confidence.take(cells)), model.spectrum)
+    return vectors
+
+
+def user_steps_solved(
+    seen: NDArray[np.float32], step: UserStep, spectrum: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """`user_step_solved` of several histories of the same length, float32[n_rows, factors].
+
+    Parameters
+    ----------
+    seen : float32[n_rows, n, factors]
+        Yᵤ of each.
+    """
+    diagonal = np.float32(step.scale) * spectrum + np.float32(step.ridge)
+    right = (step.target[:, np.newaxis] @ seen)[:, 0]
+    if 2 * seen.shape[1] >= len(diagonal):
+        systems = (seen * step.weight[..., np.newaxis]).transpose(0, 2, 1) @ seen
+        return _each_solved(systems, right, diagonal)
+    inverse = np.asarray(1 / diagonal, dtype=np.float32)
+    spread = seen * inverse
+    inner = spread @ seen.transpose(0, 2, 1)
+    found = _each_solved(
+        inner, (spread @ right[..., np.newaxis])[..., 0], 1 / np.maximum(step.weight, _LEAST_WEIGHT)
+    )
+    return np.asarray(right * inverse - (found[:, np.newaxis] @ spread)[:, 0])
+
+
+def _each_solved(systems: NDArray[Any], right: NDArray[Any], diagonal: NDArray[Any]) -> NDArray[np.float32]:
+    """(A + D)⁻¹ r of each A, which is overwritten, float32[n_rows, n]; one D, float32[n], or one each."""
+    n_rows, size, _ = systems.shape
+    systems.reshape(n_rows, -1)[:, :: size + 1] += diagonal
+    # numpy's own solution of many systems takes twice as long as LAPACK's for symmetric ones, one by one.
+    return np.array([_solution(system, one) for system, one in zip(systems, right, strict=True)])
+
+
 def carried_over(
     earlier: "FittedFactors", items: ItemIds, *, spread: float, random_state: int
 ) -> NDArray[np.float32]:
@@ -323,8 +380,20 @@ def principal_axes(factors: NDArray[Any]) -> NDArray[np.float32]:
 
 def _solved(system: NDArray[np.float32], right: NDArray[np.float32]) -> tuple[NDArray[np.float32], Solve]:
     """A⁻¹ r and the way to more of it, for a symmetric positive definite A, which is overwritten."""
+    factor, found = _factored(system, right)
+    return found, lambda right: lapack.spotrs(factor, right, lower=True)[0]
+
+
+def _solution(system: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+    return _factored(system, right)[1]
+
+
+def _factored(
+    system: NDArray[np.float32], right: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The factor of A, which is overwritten, and A⁻¹ r."""
     # LAPACK reads columns where numpy has rows: of a symmetric matrix it is the same, without a copy.
     factor, found, info = lapack.sposv(system.T, right, lower=True, overwrite_a=True)
     if info != 0:
         raise InvalidModel(f"the user step has no solution (LAPACK info {info}); raise the regularization")
-    return found, lambda right: lapack.spotrs(factor, right, lower=True)[0]
+    return factor, found

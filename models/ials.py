@@ -140,7 +140,7 @@ class FittedIals(FittedFactors):
     def user_step(self, confidence: NDArray[np.float32]) -> UserStep:
         """Every item weighs α₀, those of the history r more; the ridge grows with the history."""
         with_ = self.made_with
-        frequency = len(confidence) + with_.unobserved * len(self.items)
+        frequency = confidence.shape[-1] + with_.unobserved * len(self.items)
         return UserStep(
             scale=with_.unobserved,
             ridge=with_.regularization * frequency**with_.frequency,

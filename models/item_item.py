@@ -103,7 +103,7 @@ class FittedItemItem:
         return {
             "own": self.own,
             "row_ends": self.matrix.indptr[1:].astype(np.int64),
-            "columns": self.matrix.indices.astype(np.int32),
+            "columns": self.matrix.indices.astype(np.int32, copy=False),
             "values": self.matrix.data,
         }
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from features.history import HistoryVector
+from features.history_block import HistoryBlock
 from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.blend import BlendReading, FittedBlend
@@ -98,6 +99,28 @@ class OwnActivity(msgspec.Struct, frozen=True, eq=False):
         given = np.zeros(len(history), dtype=np.float32)
         given[history.item_index.searchsorted(self.item_index[own])] = self.worth[own]
         return given
+
+
+class OwnBlock(msgspec.Struct, frozen=True, eq=False):
+    """`OwnActivity` of several consumers, one after the other.
+
+    Attributes
+    ----------
+    indptr : int64[n_rows + 1]
+        Where each consumer's begin.
+    item_index : int32[n]
+    worth : float32[n]
+    """
+
+    indptr: NDArray[np.int64]
+    item_index: NDArray[np.int32]
+    worth: NDArray[np.float32]
+
+    def __getitem__(self, row: int) -> OwnActivity | None:
+        cells = slice(*self.indptr[row : row + 2].tolist())
+        if cells.start == cells.stop:
+            return None
+        return OwnActivity(self.item_index[cells], self.worth[cells])
 
 
 OWN_ACTIVITY = "own activity"
@@ -213,6 +236,16 @@ class Projection:
         """Known items that a promotion covers, int32[n], ascending; not to be written to."""
         return self._covered[self._indptr[promotion_index] : self._indptr[promotion_index + 1]]
 
+    @property
+    def searches(self) -> bool:
+        """Whether there are shortlists."""
+        return bool(self._searches)
+
+    @property
+    def one_item_each(self) -> NDArray[np.int32] | None:
+        """The known item of each promotion, int32[n_promotions]; None if some have none or several."""
+        return self._covered if self._one_each else None
+
     def pool(
         self,
         item_scores: NDArray[np.float32],
@@ -243,6 +276,49 @@ class Projection:
                 np.add.at(score, places, own.worth.repeat(counts))
         return PooledScores(score, self.known, EVERY_PROMOTION, item_scores, own, projection=self)
 
+    def own_block(self, histories: HistoryBlock, weights: InteractionWeights) -> OwnBlock | None:
+        """What the own activity of several consumers adds; None where it never adds anything."""
+        if self.pooling.overlap == 0:
+            return None
+        first, end = self._bounds
+        here = histories.cells((histories.item_index >= first) & (histories.item_index < end))
+        worth = np.float32(self.pooling.overlap) * here.confidence(weights)
+        return OwnBlock(here.indptr, here.item_index, worth)
+
+    def pool_block(
+        self, item_scores: NDArray[np.float32], own: OwnBlock | None, *, rows: slice
+    ) -> NDArray[np.float32]:
+        """`pool(...).score` of several consumers, float32[n_rows, n_items] → float32[n_rows, n_promotions].
+
+        Parameters
+        ----------
+        item_scores : float32[n_rows, n]
+            Of the items `within`; changed where each promotion covers one item.
+        own : OwnBlock or None
+            What `own_block` gave, for the consumers of the whole block.
+        rows : slice
+            Which of these the scores are of.
+        """
+        scores = self._pool_rows(item_scores)
+        if own is not None:
+            first, end = own.indptr[[rows.start, rows.stop]].tolist()
+            row = np.repeat(np.arange(len(scores)), np.diff(own.indptr[rows.start : rows.stop + 1]))
+            columns, worth = own.item_index[first:end] - self.within.start, own.worth[first:end]
+            if self._in_order:
+                scores[row, columns] += worth
+            else:
+                places, counts = self._promotions_of(columns)
+                np.add.at(scores, (row.repeat(counts), places), worth.repeat(counts))
+        return scores
+
+    def _pool_rows(self, item_scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not self._one_each:
+            return np.stack([self._pool(row) for row in item_scores])
+        scores = item_scores if self._in_order else item_scores.take(self._indices, axis=1)
+        if self.pooling.kind == "top_mean":
+            scores /= np.float32(self.pooling.top)
+        return scores
+
     def shortlist(self, reading: Reading, weights: InteractionWeights, *, n: int) -> PooledScores | None:
         """Score only the promotions that are probably among the best n; None where all can be scored as fast.
 
@@ -268,6 +344,8 @@ class Projection:
 
     def _promotions_of(self, columns: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The promotions that cover each of some items, one after the other, and how many each has."""
+        if len(columns) == 0:
+            return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
         starts = self._by_item.indptr.take(columns)
         counts = self._by_item.indptr.take(columns + 1) - starts
         ends = counts.cumsum()

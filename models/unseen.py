@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from features.history import HistoryVector
+from features.history_block import HistoryBlock
 from features.ids import ItemIds
 from features.weights import InteractionWeights
 from models.alike import Alike, Described, ItemText
@@ -84,6 +85,12 @@ class FittedWithUnseen:
             kept = np.flatnonzero(column >= 0)
             known = HistoryVector(column[kept], history.by_kind[:, kept])
         return UnseenReading(self, history, self.model.read(known), kept)
+
+    def known_of(self, histories: HistoryBlock) -> HistoryBlock:
+        """Several histories as the model reads them: without entries of items that it never saw."""
+        column = self.column.take(histories.item_index)
+        known = HistoryBlock(histories.indptr, column, histories.by_kind)
+        return known if (column >= 0).all() else known.cells(column >= 0)
 
     def search_among(self, item_index: NDArray[np.int32]) -> Searches:
         """The model's searches among those that it knows, and at the end the others, which are few."""

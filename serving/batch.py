@@ -1,12 +1,13 @@
 """The best promotions for every consumer at once, as a Parquet file: for mail, for caches, for a look.
 
-Decided as in `serving.decision`, without reasons and tokens: nobody reports back on a file.
+Decided as in `serving.decision`, a block of consumers at once (`serving.block`), without reasons and tokens:
+nobody reports back on a file.
 """
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,22 +15,22 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from serving.decision import Ask, Ranking, rank_all
+from features.history_block import history_block
+from serving.block import Asked, BlockRanking, rank_block
 from serving.errors import NotASubscriber, NotReady
-from serving.guard.access import Caller
-from serving.guard.disclosure import Disclosure
 from serving.live_model import LiveModel, load_champion
-from serving.members import Members
 from serving.newcomers import knowing_the_new
 from serving.shelf import Shelf, make_shelves
 from serving.view import read_state
 from storage.database import Database
 from storage.errors import UnknownSite
-from storage.reader import ConsumerRecord, count_consumers, read_all_consumers
+from storage.everyone import ConsumerBlock, count_consumers, read_everyone
 
 _COLUMNS: Any = {
     "consumer_id": pa.string(),
@@ -45,7 +46,9 @@ _COLUMNS: Any = {
 }
 SCHEMA = pa.schema(_COLUMNS)
 
-_AT_ONCE = 500
+_AT_ONCE = 2000
+# PostgreSQL reads for about as many as two threads decide for.
+_DECIDING = 2
 
 Progress = Callable[[str, int, int | None], object]
 
@@ -108,21 +111,24 @@ def recommend_all(
             model = knowing_the_new(load_champion(state.champion, bundles=bundles), state.catalogue)
             shelf = make_shelves(state.catalogue, model)[site_id]
             total = count_consumers(connection)
-            ask = _ask(site_id, placement=placement, n=n, now=now, members=state.catalogue.members)
-            limit = model.bundle.weights.max_events_per_consumer
+            desk = _Desk(shelf, model, n=n, placement=placement, now=now)
             with pq.ParquetWriter(part, SCHEMA) as writer:
-                blocks = read_all_consumers(
+                blocks = read_everyone(
                     connection,
                     site_id=site_id,
-                    limit=limit,
+                    limit=model.bundle.weights.max_events_per_consumer,
                     at_once=_AT_ONCE,
                     without=state.catalogue.members.unusable.get(site_id, ()),
+                    audiences=shelf.audience_codes,
                 )
-                with closing(_one_ahead(blocks)) as read_ahead:
-                    for records in read_ahead:
-                        rows = list(_decide(ask, records, shelf=shelf, model=model, counted=counted))
-                        writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
-                        n_rows += len(rows)
+                with (
+                    closing(_one_ahead(blocks)) as read_ahead,
+                    closing(_decided(desk, read_ahead)) as decided,
+                ):
+                    for table, strategies in decided:
+                        counted.update(strategies)
+                        writer.write_table(table)
+                        n_rows += table.num_rows
                         if progress is not None:
                             progress(f"Deciding for {site_id}", counted.total(), total)
         part.replace(out)
@@ -141,19 +147,7 @@ def recommend_all(
     )
 
 
-def _ask(site_id: str, *, placement: str | None, n: int, now: datetime, members: Members) -> Ask:
-    return Ask(
-        site_id=site_id,
-        placement=placement,
-        n=n,
-        now=now,
-        decision_id="",
-        disclosure=Disclosure(Caller(subscriber_id="", key_kind="public"), members, 1),
-        max_reasons=0,
-    )
-
-
-def _one_ahead(blocks: Iterator[list[ConsumerRecord]]) -> Generator[list[ConsumerRecord]]:
+def _one_ahead(blocks: Iterator[ConsumerBlock]) -> Generator[ConsumerBlock]:
     """Read the next block in a thread while the last one is decided for."""
     with ThreadPoolExecutor(1, thread_name_prefix="tailor-read") as thread:
         coming = thread.submit(next, blocks, None)
@@ -162,33 +156,90 @@ def _one_ahead(blocks: Iterator[list[ConsumerRecord]]) -> Generator[list[Consume
             yield block
 
 
-def _decide(
-    ask: Ask, records: Sequence[ConsumerRecord], *, shelf: Shelf, model: LiveModel, counted: Counter[str]
-) -> Iterator[dict[str, Any]]:
-    rankings = rank_all(ask, records, shelf=shelf, model=model)
-    for record, ranking in zip(records, rankings, strict=True):
-        counted["none" if ranking is None else ranking.strategy] += 1
-        if ranking is not None:
-            yield from _rows(ask, record, ranking, shelf=shelf, model=model)
+def _decided(desk: "_Desk", blocks: Iterator[ConsumerBlock]) -> Generator[tuple[pa.Table, dict[str, int]]]:
+    """Decide for some blocks at the same time; they come in their order."""
+    with ThreadPoolExecutor(_DECIDING, thread_name_prefix="tailor-decide") as threads:
+        under_way: deque[Future[tuple[pa.Table, dict[str, int]]]] = deque()
+        for block in blocks:
+            under_way.append(threads.submit(desk.decide, block))
+            if len(under_way) > _DECIDING:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
-def _rows(
-    ask: Ask, record: ConsumerRecord, ranking: Ranking, *, shelf: Shelf, model: LiveModel
-) -> Iterator[dict[str, Any]]:
-    pooled = ranking.pooled
-    for number, at in enumerate(ranking.order.tolist(), start=1):
-        place = pooled.place(at)
-        featured = pooled.featured_item(place)
-        item = shelf.first_covered[place] if featured is None else model.bundle.items.pair(featured)
-        yield {
-            "consumer_id": record.consumer_id,
-            "site_id": ask.site_id,
-            "rank": number,
-            "promotion_id": shelf.promotions[place].promotion_id,
-            "item_site_id": None if item is None else item[0],
-            "item_id": None if item is None else item[1],
-            "score": None if featured is None else float(pooled.score[at]),
-            "strategy": ranking.strategy,
-            "model_version": model.info.version,
-            "decided_at": ask.now,
-        }
+class _Desk:
+    """Decides for a block of consumers, and lays out what was decided."""
+
+    def __init__(
+        self, shelf: Shelf, model: LiveModel, *, n: int, placement: str | None, now: datetime
+    ) -> None:
+        self._shelf, self._model = shelf, model
+        self._n, self._placement, self._now = n, placement, now
+        self._promotion_ids = pa.array([one.promotion_id for one in shelf.promotions], pa.string())
+
+    def decide(self, block: ConsumerBlock) -> tuple[pa.Table, dict[str, int]]:
+        """The rows for a block of consumers, and how many were decided for in which way."""
+        ranking = self.rank(block)
+        return self.table(block.consumer_ids, ranking), ranking.strategies()
+
+    def rank(self, block: ConsumerBlock) -> BlockRanking:
+        """Rank for a block; those on the same lists may be shown the same promotions."""
+        projection, bundle = self._shelf.projection, self._model.bundle
+        if projection is None:
+            return BlockRanking.empty(np.zeros(len(block.consumer_ids), dtype=np.bool_), self._n)
+        groups: dict[frozenset[str], int] = {}
+        group = [groups.setdefault(lists, len(groups)) for lists in block.audiences]
+        lists = list(groups)
+
+        def may_show(one: int) -> NDArray[np.bool_]:
+            return self._shelf.eligible(self._now, placement=self._placement, audiences=lists[one])
+
+        return rank_block(
+            history_block(block.events, bundle.items, bundle.weights, now=self._now),
+            Asked(np.array(group, dtype=np.intp), may_show, self._n),
+            projection=projection,
+            bundle=bundle,
+        )
+
+    def table(self, consumer_ids: Sequence[str], ranking: BlockRanking) -> pa.Table:
+        """A row for each promotion of each consumer."""
+        row, rank = np.nonzero(ranking.place >= 0)
+        place, featured = ranking.place[row, rank], ranking.featured[row, rank]
+        item_site_ids, item_ids = self._items(place, featured)
+        strategies = np.where(ranking.tailored[row], 0, 1)
+        columns = [
+            pa.array(consumer_ids, pa.string()).take(_places(row)),
+            pa.repeat(self._shelf.site_id, len(row)),
+            pa.array(rank + 1, pa.int32()),
+            self._promotion_ids.take(_places(place)),
+            item_site_ids,
+            item_ids,
+            pa.array(ranking.score[row, rank], pa.float32(), mask=featured < 0),
+            pa.array(["tailored", "popularity"]).take(_places(strategies)),
+            pa.repeat(self._model.info.version, len(row)),
+            pa.repeat(pa.scalar(self._now, SCHEMA.field("decided_at").type), len(row)),
+        ]
+        return pa.table(columns, schema=SCHEMA)
+
+    def _items(
+        self, place: NDArray[np.intp], featured: NDArray[np.int64]
+    ) -> tuple[pa.StringArray, pa.StringArray]:
+        """Site id and item id of what is featured; else of the first that is covered, if anything is."""
+        items = self._model.bundle.items
+        different, which = np.unique(
+            np.where(featured >= 0, featured, len(items) + place), return_inverse=True
+        )
+        pairs = [
+            items.pair(one) if one < len(items) else self._shelf.first_covered[one - len(items)]
+            for one in different.tolist()
+        ]
+        at = _places(which)
+        return (
+            pa.array([pair and pair[0] for pair in pairs], pa.string()).take(at),
+            pa.array([pair and pair[1] for pair in pairs], pa.string()).take(at),
+        )
+
+
+def _places(index: NDArray[np.intp]) -> pa.Int64Array:
+    return pa.array(index, pa.int64())

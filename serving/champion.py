@@ -7,7 +7,6 @@ and of all the watchers of one database only the one that holds the lock imports
 
 import logging
 import os
-import shutil
 import signal
 import sqlite3
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from models.bundle import read_bundle
+from models.bundle import place_bundle
 from models.errors import BundleRefused
 from serving.settings import read_serving_settings
 from storage.champions import Champion, current_champion, record_champion
@@ -140,11 +139,7 @@ class Watcher:
         self.bundles.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".incoming-", dir=self.bundles) as incoming:
             place = registry.download(version, Path(incoming))
-            bundle = read_bundle(place)
-            final = self.bundles / bundle.digest
-            if not final.exists():
-                shutil.copytree(place, Path(incoming) / "whole")
-                (Path(incoming) / "whole").rename(final)
+            bundle, final = place_bundle(place, self.bundles)
         entry = Champion(
             version=version, model_kind=bundle.model.kind, digest=bundle.digest, location=str(final)
         )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from litestar.datastructures import Cookie
 
-from serving.browser.contact import Signals, check_identity, legal_basis
+from serving.browser.contact import Signals, by_cookie, check_identity, legal_basis
 from serving.browser.keepsake import cookies_after, network_claim
 from serving.catalog import Catalogue
 from serving.errors import RequestRefused, SecretKeyNeeded, TokenRefused, TooLarge
@@ -139,7 +139,7 @@ class Judge:
         """Judge one event of the body."""
         if not isinstance(raw, Mapping):
             return Rejection(f"the event is a {type(raw).__name__}, not an object", self.caller.source_id)
-        raw = self._with_cookie(raw)
+        raw = by_cookie(raw, self.cookie)
         try:
             fields = self._with_verified_decision(raw)
         except (TokenRefused, InvalidValue) as error:
@@ -161,16 +161,6 @@ class Judge:
             self.cookie, site_id=str(self.cookie.site_id), source=self.caller.source_id, now=self.now
         )
         return [self._as_signalled(event) for event in events]
-
-    def _with_cookie(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
-        """An event that names nobody is of the visitor whose cookie came along."""
-        cookie = self.cookie
-        if cookie is None or raw.get("site_id") != cookie.site_id:
-            return raw
-        if not is_missing(raw.get("identifier")) or not is_missing(raw.get("consumer_id")):
-            return raw
-        named = {**raw, "identifier": cookie.visitor_id}
-        return named if "consent" in raw else {**named, "consent": cookie.consent or []}
 
     def _as_signalled(self, verdict: ActivityEvent | Rejection) -> ActivityEvent | Rejection:
         if isinstance(verdict, Rejection):

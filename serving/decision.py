@@ -1,6 +1,6 @@
 """The decision: which promotions fit this consumer best on this site now. No I/O, no clock."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.history import history_vector
-from models.block import score_block
 from models.errors import EmptyHistory
 from models.projection import EVERY_PROMOTION, PooledScores, Projection
 from models.recommender import Reading
@@ -21,7 +20,6 @@ from serving.shelf import Shelf
 from serving.token import DecisionClaim, TokenSigner, ToldReason
 from storage.reader import ConsumerRecord
 
-_BLOCK_BYTES = 32 << 20
 _TOKEN_REASONS = 3
 _TOKEN_TITLE_CHARS = 100
 
@@ -132,36 +130,6 @@ def rank(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel) ->
         return few
     scores = reading.score(shelf.projection.within)
     return _among_all(ask, record, reading, scores, shelf.projection, shelf=shelf, model=model)
-
-
-def rank_all(
-    ask: Ask, records: Sequence[ConsumerRecord], *, shelf: Shelf, model: LiveModel
-) -> list[Ranking | None]:
-    """`rank` for each of some consumers; those for whom everything is scored are scored together."""
-    projection = shelf.projection
-    if projection is None:
-        return [None] * len(records)
-    rankings: list[Ranking | None] = []
-    left: list[tuple[int, Reading]] = []
-    for place, record in enumerate(records):
-        reading, ranking = _read(ask, record, model=model), None
-        if reading is None:
-            ranking = _by_popularity(ask, record, projection, shelf=shelf, model=model)
-        else:
-            ranking = _among_few(ask, record, reading, projection, shelf=shelf, model=model)
-            if ranking is None:
-                left.append((place, reading))
-        rankings.append(ranking)
-    n_items = projection.within.stop - projection.within.start
-    n_together = max(1, _BLOCK_BYTES // (4 * max(n_items, 1)))
-    for start in range(0, len(left), n_together):
-        block = left[start : start + n_together]
-        scored = score_block([reading for _, reading in block], projection.within)
-        for (place, reading), scores in zip(block, scored, strict=True):
-            rankings[place] = _among_all(
-                ask, records[place], reading, scores, projection, shelf=shelf, model=model
-            )
-    return rankings
 
 
 def _among_few(

@@ -22,7 +22,7 @@ class LiveModel:
 
 
 def load_champion(entry: Champion, *, bundles: Path) -> LiveModel:
-    """Load what an entry of the champion log names.
+    """Load what an entry of the champion log names; its arrays stay in their files, shared by all workers.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def load_champion(entry: Champion, *, bundles: Path) -> LiveModel:
     place = next((one for one in places if one.is_dir()), None)
     if place is None:
         raise BundleRefused(f"no bundle of version {entry.version} at {' or '.join(map(str, places))}")
-    bundle = read_bundle(place, expected_digest=entry.digest)
+    bundle = read_bundle(place, expected_digest=entry.digest, mapped=True)
     return LiveModel(
         info=ModelInfo(version=str(entry.version), kind=bundle.model.kind, digest=bundle.digest),
         bundle=bundle,

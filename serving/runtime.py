@@ -49,7 +49,7 @@ from storage.catalogue import MEMBER_TABLES
 from storage.champions import Champion
 from storage.database import Connection, Database, open_database
 from storage.errors import DatabaseUnavailable, StorageError
-from storage.reader import ConsumerReader, ConsumerRecord
+from storage.reader import ConsumerReader, ConsumerRecord, Wanted
 from storage.schema import check_schema
 from storage.settings import Settings, read_settings
 
@@ -292,12 +292,9 @@ class Runtime:
         if contact.identity is None:
             return ConsumerRecord("")
         limit = 1 if view.model is None else view.model.bundle.weights.max_events_per_consumer
+        without = view.catalogue.members.unusable.get(site_id, ())
         return await reader.read_consumer(
-            contact.identity,
-            site_id=site_id,
-            limit=limit,
-            purposes=contact.purposes,
-            without=view.catalogue.members.unusable.get(site_id, ()),
+            Wanted(contact.identity, site_id, contact.purposes, without), limit=limit
         )
 
     async def _follow(self) -> None:

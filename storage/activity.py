@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -142,6 +142,12 @@ class QuarantinedRow:
     reason: str
     payload: str | None
     intake: str = "activity"
+
+    def columns(self) -> dict[str, Any]:
+        """What a table tells of it: not what it said, which may be long."""
+        told = asdict(self)
+        del told["payload"], told["intake"]
+        return told
 
 
 _COLUMNS = "quarantine_id, received_at, source_id, location, reason, payload, intake"

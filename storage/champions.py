@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from storage.database import Connection
 
@@ -30,6 +30,17 @@ class ChampionEntry:
     action: Action
     actor: str
     at: datetime
+
+    def columns(self) -> dict[str, Any]:
+        """What a table tells of it, as narrow as a terminal."""
+        return {
+            "version": self.champion.version,
+            "model": self.champion.model_kind,
+            "digest": self.champion.digest[:12],
+            "by": self.action,
+            "who": self.actor,
+            "live since": self.at,
+        }
 
 
 def record_champion(connection: Connection, champion: Champion, *, action: Action, actor: str) -> bool:

@@ -1,18 +1,20 @@
-"""What serving reads while a visitor waits: one consumer, in one round trip, over asyncpg."""
+"""What serving reads while visitors wait: some consumers, in one round trip, over asyncpg."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Self
 
 import asyncpg
 
-from storage.database import Connection, libpq_url, without_password
+from storage.database import libpq_url, without_password
 from storage.errors import DatabaseUnavailable, SchemaMissing
 from storage.events import BOTH_PURPOSES, CROSS_SITE, NETWORK, SAME_SITE, derived_consumer_id
 from storage.recent import Events
+from storage.together import Together
 
 CHANNEL = "tailor"
 CONNECT_TIMEOUT_S = 2.0
@@ -55,106 +57,116 @@ class ConsumerRecord:
     events: Events = _NO_EVENTS
     audiences: frozenset[str] = frozenset()
 
+    def newest(self, limit: int) -> Self:
+        """The same with so many events at most."""
+        return self if len(self.events) <= limit else replace(self, events=self.events.first(limit))
 
-# Each identifier's newest rows come from the index: a consumer with a long past costs no more than a new one.
-# Activity of the site itself needs consent for that site, activity of others consent for use across sites.
-# What a withdrawn or expired source brought is not in the view.
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whose activity is wanted, and what for.
+
+    Attributes
+    ----------
+    consumer
+        A consumer id, or (namespace, identifier).
+    site_id
+        Where it will be used.
+    purposes
+        What the consumer agreed to, as far as the caller knows.
+    without
+        Sites whose activity must not be used there, see `storage.sharing`.
+    """
+
+    consumer: str | tuple[str, str]
+    site_id: str
+    purposes: Collection[str] = BOTH_PURPOSES
+    without: tuple[str, ...] = ()
+
+
 # One row of arrays comes back, which is cheaper to send and to read than a row an event.
 _COLUMNS = """
 ARRAY(SELECT m.audience_id::text FROM audience_member m WHERE m.consumer_id = {consumer}),
 array_agg(site_id::text), array_agg(item_id::text), array_agg(kind), array_agg(occurred_at)
-FROM (
-    SELECT newest.*
-    FROM identifier i
-    CROSS JOIN LATERAL (
-        SELECT a.site_id, a.event_id, a.namespace, a.identifier, a.item_id, a.kind, a.occurred_at
-        FROM usable_activity a
-        WHERE a.namespace = i.namespace AND a.identifier = i.identifier
-          AND a.kind IN ('page_view', 'product_review', 'purchase')
-          AND CASE WHEN a.site_id = {site} THEN a.same_site AND {same} ELSE a.cross_site AND {cross} END
-          {unless}
-        ORDER BY a.occurred_at DESC NULLS LAST, a.site_id, a.event_id
-        LIMIT {limit}
-    ) AS newest
-    WHERE i.consumer_id = {consumer}
-    ORDER BY newest.occurred_at DESC NULLS LAST, newest.site_id, newest.event_id,
-             newest.namespace, newest.identifier
-    LIMIT {limit}
-) recent
+FROM ({recent}) recent
 """
 
+# An identifier's newest rows come from the index: a consumer with a long past costs no more than a new one.
+# Activity of the site itself needs consent for that site, activity of others consent for use across sites.
+# What a withdrawn or expired source brought is not in the view. `storage.everyone` reads by the same words.
+NEWEST = """
+SELECT a.site_id, a.event_id, a.namespace, a.identifier, a.item_id, a.kind, a.occurred_at
+FROM usable_activity a
+WHERE a.namespace = {whose}.namespace AND a.identifier = {whose}.identifier
+  AND a.kind IN ('page_view', 'product_review', 'purchase')
+  AND CASE WHEN a.site_id = {site} THEN a.same_site AND {same} ELSE a.cross_site AND {cross} END
+  {unless}
+ORDER BY a.occurred_at DESC NULLS LAST, a.site_id, a.event_id
+LIMIT {limit}
+"""
+_RECENT = """
+SELECT newest.*
+FROM identifier i
+CROSS JOIN LATERAL ({newest}) AS newest
+WHERE i.consumer_id = {consumer}
+ORDER BY newest.occurred_at DESC NULLS LAST, newest.site_id, newest.event_id,
+         newest.namespace, newest.identifier
+LIMIT {limit}
+"""
+
+# Many at once take half as long as one by one, in the database and here.
 # What somebody last said on this site counts, whatever the call states.
-_ONE = """
-WITH consumer AS MATERIALIZED (
-    SELECT coalesce((SELECT i.consumer_id FROM identifier i WHERE i.namespace = $1 AND i.identifier = $2),
-                    $3)::text AS consumer_id
-), agreed AS MATERIALIZED (
-    SELECT $6 AND coalesce(bool_and(c.same_site), true) AS same_site,
-           $7 AND coalesce(bool_and(c.cross_site), true) AS cross_site
-    FROM consent c WHERE c.namespace = $1 AND c.identifier = $2 AND c.site_id = $4
-)
-SELECT (SELECT consumer_id FROM consumer), {columns}
-"""
-
-_EVERYONE = """
-SELECT c.consumer_id::text, r.*
-FROM (SELECT DISTINCT consumer_id FROM identifier) c
+_SOME = """
+SELECT who.consumer_id, r.*
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[])
+     WITH ORDINALITY AS asked (namespace, identifier, fallback, site_id, same_site, cross_site, number)
 CROSS JOIN LATERAL (
-    SELECT coalesce(bool_and(k.same_site), true) AS same_site,
-           coalesce(bool_and(k.cross_site), true) AS cross_site
-    FROM consent k JOIN identifier n USING (namespace, identifier)
-    WHERE n.consumer_id = c.consumer_id AND k.site_id = %(site)s
-) AS agreed
+    SELECT coalesce((SELECT i.consumer_id FROM identifier i
+                     WHERE i.namespace = asked.namespace AND i.identifier = asked.identifier),
+                    asked.fallback)::text AS consumer_id,
+           asked.same_site AND coalesce(bool_and(c.same_site), true) AS same_site,
+           asked.cross_site AND coalesce(bool_and(c.cross_site), true) AS cross_site
+    FROM consent c
+    WHERE c.namespace = asked.namespace AND c.identifier = asked.identifier AND c.site_id = asked.site_id
+) AS who
 CROSS JOIN LATERAL (SELECT {columns}) AS r (audiences, sites, items, kinds, times)
-ORDER BY c.consumer_id
+ORDER BY asked.number
 """
 
 # Sites whose activity must not be used are the exception: where there are none, nothing is asked of a row.
 # PostgreSQL hashes the list once, however long it is.
-_UNLESS = "AND a.site_id NOT IN (SELECT unnest({without}::text[]))"
+UNLESS = "AND a.site_id NOT IN (SELECT unnest({without}::text[]))"
 
-_OF_ONE = {
-    "consumer": "(SELECT consumer_id FROM consumer)",
-    "site": "$4",
-    "limit": "$5",
-    "same": "(SELECT same_site FROM agreed)",
-    "cross": "(SELECT cross_site FROM agreed)",
-}
-_OF_ALL = {
-    "consumer": "c.consumer_id",
-    "site": "%(site)s",
-    "limit": "%(limit)s",
-    "same": "agreed.same_site",
-    "cross": "agreed.cross_site",
+_OF_SOME = {
+    "consumer": "who.consumer_id",
+    "site": "asked.site_id",
+    "limit": "$7",
+    "same": "who.same_site",
+    "cross": "who.cross_site",
 }
 
-_READ = _ONE.format(columns=_COLUMNS.format(**_OF_ONE, unless=""))
-_READ_WITHOUT = _ONE.format(columns=_COLUMNS.format(**_OF_ONE, unless=_UNLESS.format(without="$8")))
-_READ_ALL = _EVERYONE.format(columns=_COLUMNS.format(**_OF_ALL, unless=_UNLESS.format(without="%(without)s")))
+
+def recent(unless: str = "", **words: str) -> str:
+    """The query of what may be used about a consumer, in the words of the query around it."""
+    return _RECENT.format(newest=NEWEST.format(whose="i", unless=unless, **words), **words)
 
 
-def read_all_consumers(
-    connection: Connection, *, site_id: str, limit: int, at_once: int, without: Sequence[str] = ()
-) -> Iterator[list[ConsumerRecord]]:
-    """What may be used about every consumer on a site, by consumer id, so many at once.
-
-    Parameters
-    ----------
-    limit
-        Events of a consumer at most, the newest ones, over all kinds of activity.
-    without
-        Sites whose activity must not be used there, see `storage.sharing`.
-    """
-    with connection.cursor(name="every_consumer") as cursor:
-        cursor.execute(_READ_ALL, {"site": site_id, "limit": limit, "without": list(without)})
-        while rows := cursor.fetchmany(at_once):
-            yield [_record(row) for row in rows]
+def _query(unless: str = "") -> str:
+    return _SOME.format(columns=_COLUMNS.format(recent=recent(unless, **_OF_SOME), **_OF_SOME))
 
 
-def count_consumers(connection: Connection) -> int:
-    """How many consumers are known."""
-    row = connection.execute("SELECT count(DISTINCT consumer_id) FROM identifier").fetchone()
-    return 0 if row is None else int(row[0])
+_READ = _query()
+_READ_WITHOUT = _query(UNLESS.format(without="$8"))
+
+
+def _asked(wanted: Wanted) -> tuple[str, str, str, str, bool, bool]:
+    """The arguments of the query for one."""
+    namespace, identifier = (
+        (NETWORK, wanted.consumer) if isinstance(wanted.consumer, str) else wanted.consumer
+    )
+    fallback = derived_consumer_id(namespace, identifier)
+    same_site, cross_site = SAME_SITE in wanted.purposes, CROSS_SITE in wanted.purposes
+    return namespace, identifier, fallback, wanted.site_id, same_site, cross_site
 
 
 def _record(row: Sequence[Any]) -> ConsumerRecord:
@@ -168,12 +180,14 @@ class ConsumerReader:
 
     def __init__(self) -> None:
         self._pool: Any = None
+        self._together: Together[tuple[Wanted, int], ConsumerRecord] | None = None
         self._url = ""
 
     async def open(self, url: str, *, max_size: int = 4, timeout_s: float = 1.0) -> None:
         """Get ready to read from `url`; `timeout_s` bounds a read, waiting for a connection included."""
         self._url = libpq_url(url)
         self._timeout_s = timeout_s
+        self._together = Together(self.read_consumers, timeout_s=timeout_s, at_once=max_size)
         self._pool = await asyncpg.create_pool(
             self._url,
             min_size=0,
@@ -193,47 +207,56 @@ class ConsumerReader:
 
     async def close(self) -> None:
         """Close the connections. Harmless when repeated."""
+        if self._together is not None:
+            self._together.close()
         if self._pool is not None:
             pool, self._pool = self._pool, None
             with suppress(*UNAVAILABLE):
                 await asyncio.wait_for(pool.close(), self._timeout_s)
 
-    async def read_consumer(
-        self,
-        consumer: str | tuple[str, str],
-        *,
-        site_id: str,
-        limit: int,
-        purposes: Collection[str] = BOTH_PURPOSES,
-        without: Sequence[str] = (),
-    ) -> ConsumerRecord:
-        """What may be used about a consumer on `site_id`; somebody unknown has an empty record.
+    async def read_consumer(self, wanted: Wanted, *, limit: int) -> ConsumerRecord:
+        """What may be used about a consumer; somebody unknown has an empty record.
+
+        Those who ask at the same time are read together.
 
         Parameters
         ----------
-        consumer
-            A consumer id, or (namespace, identifier).
         limit
             Events at most, the newest ones, over all kinds of activity.
-        purposes
-            What the consumer agreed to, as far as the caller knows.
-        without
-            Sites whose activity must not be used there, see `storage.sharing`.
 
         Raises
         ------
         DatabaseUnavailable
             When the server cannot be reached in time.
         """
-        namespace, identifier = (NETWORK, consumer) if isinstance(consumer, str) else consumer
-        fallback = derived_consumer_id(namespace, identifier)
-        same_site, cross_site = SAME_SITE in purposes, CROSS_SITE in purposes
-        arguments = (namespace, identifier, fallback, site_id, limit, same_site, cross_site)
-        if without:
-            rows = await self._fetch(_READ_WITHOUT, *arguments, without)
-        else:
-            rows = await self._fetch(_READ, *arguments)
-        return _record(rows[0])
+        if self._together is None:
+            raise DatabaseUnavailable("the reader is not open")
+        return await self._together.read((wanted, limit))
+
+    async def read_consumers(self, asked: Sequence[tuple[Wanted, int]], by: float) -> list[ConsumerRecord]:
+        """The same for some consumers and their limits, until the loop's time is `by`."""
+        wanted, limits = zip(*asked, strict=True)
+        limit = max(limits)
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for place, one in enumerate(wanted):
+            groups.setdefault(one.without, []).append(place)
+        reads = [
+            self._read([wanted[place] for place in places], limit=limit, by=by) for places in groups.values()
+        ]
+        found = [await reads[0]] if len(reads) == 1 else await asyncio.gather(*reads)
+        records = dict(zip(chain(*groups.values()), chain(*found), strict=True))
+        return [records[place].newest(limits[place]) for place in range(len(wanted))]
+
+    async def _read(self, wanted: Sequence[Wanted], *, limit: int, by: float) -> list[ConsumerRecord]:
+        """The same, where all have the same sites left out."""
+        columns = zip(*map(_asked, wanted), strict=True)
+        without = wanted[0].without
+        rows = await (
+            self._fetch(_READ_WITHOUT, *columns, limit, without, by=by)
+            if without
+            else self._fetch(_READ, *columns, limit, by=by)
+        )
+        return [_record(row) for row in rows]
 
     async def ping(self) -> None:
         """Raise DatabaseUnavailable unless the server answers."""
@@ -262,12 +285,14 @@ class ConsumerReader:
         finally:
             connection.terminate()
 
-    async def _fetch(self, query: str, *arguments: object) -> list[Any]:
+    async def _fetch(self, query: str, *arguments: object, by: float | None = None) -> list[Any]:
         if self._pool is None:
             raise DatabaseUnavailable("the reader is not open")
+        if by is None:
+            by = asyncio.get_running_loop().time() + self._timeout_s
         try:
             # One timer for waiting and reading: asyncpg's own start a task each.
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout_at(by):
                 try:
                     return await self._fetch_once(query, *arguments)
                 except STALE:

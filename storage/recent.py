@@ -29,6 +29,10 @@ class Events(msgspec.Struct, frozen=True):
     def __iter__(self) -> Iterator[Event]:
         return zip(self.site_ids, self.item_ids, self.kinds, self.times, strict=True)
 
+    def first(self, n: int) -> Self:
+        """The first n of them."""
+        return type(self)(self.site_ids[:n], self.item_ids[:n], self.kinds[:n], self.times[:n])
+
     def newest(self, site_id: str, item_id: str, kind: str) -> datetime | None:
         """When an activity of this kind with an item occurred last; None if it is not here or has no time."""
         place = -1

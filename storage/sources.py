@@ -7,6 +7,7 @@ reads the view `usable_activity`.
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from psycopg.rows import class_row
 
@@ -47,6 +48,11 @@ class Source(Terms):
     withdrawn_reason: str | None = None
     usable: bool = True
     events: int | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """What a table tells of it, as narrow as a terminal."""
+        names = ("source_id", "vendor", "licence", "expires_on", "withdrawn_at", "usable")
+        return {name: getattr(self, name) for name in names}
 
 
 NO_TERMS = Terms()

@@ -63,6 +63,25 @@ class Line:
     rank_s: float | None = None
     peak_bytes: int | None = None
 
+    def columns(self) -> dict[str, str]:
+        """What a table tells of it, as narrow as a terminal."""
+        cost = dict.fromkeys(("fit s", "rank s", "peak MB"), "")
+        if self.fit_s is not None and self.rank_s is not None and self.peak_bytes is not None:
+            cost = {
+                "fit s": f"{self.fit_s:.1f}",
+                "rank s": f"{self.rank_s:.1f}",
+                "peak MB": f"{self.peak_bytes / 1e6:.0f}",
+            }
+        return {**self._told(self.figures), **cost}
+
+    def columns_untouched(self) -> dict[str, str]:
+        """The same of `untouched`, without what it took."""
+        return self._told(self.untouched)
+
+    def _told(self, figures: Mapping[str, Interval | None]) -> dict[str, str]:
+        told = {name: _with_interval(figure, self.origin) for name, figure in figures.items()}
+        return {"model": self.model, "from": self.origin, **told}
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -334,3 +353,10 @@ def _figure(row: Mapping[str, Any], metric: str) -> Interval | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return Interval(float(value), float(value), float(value))
+
+
+def _with_interval(figure: Interval | None, origin: str) -> str:
+    if figure is None:
+        return ""
+    half = "" if origin == PUBLISHED else f"±{(figure.high - figure.low) / 2:.4f}"
+    return f"{figure.mean:.4f}{half}"

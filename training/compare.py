@@ -64,6 +64,24 @@ class ComparedModel:
         """Different for versions that were asked different questions."""
         return self.judged_by, self.judged_from, self.seed, self.n_queries
 
+    def columns(self) -> dict[str, str]:
+        """What a table tells of it, as narrow as a terminal."""
+        figure = "not judged"
+        if self.ndcg_at_10 is not None and self.low is not None and self.high is not None:
+            figure = f"{self.ndcg_at_10:.3f}±{(self.high - self.low) / 2:.3f}"
+        return {
+            "version": f"{self.version}{' *' if self.champion else ''}",
+            "model": self.model,
+            "NDCG@10": figure,
+            "popularity": _rounded(self.popularity, ".3f"),
+            "coverage": _rounded(self.coverage, ".2f"),
+            "bias": _rounded(self.popularity_bias, ".2f"),
+            "train s": _rounded(self.train_seconds, ".1f"),
+            "MB": _rounded(self.bundle_bytes, ".1f", per=1e6),
+            "µs": _rounded(self.decision_us, ".0f"),
+            "judged by": self.judged_by,
+        }
+
 
 def compare(settings: Settings) -> list[ComparedModel]:
     """All registered versions: by redemptions before other protocols, best first, unjudged ones last."""
@@ -126,6 +144,10 @@ def side_by_side(figures: Mapping[str, Sequence[Result]]) -> list[Result]:
         models[name] = [one for one in results if one.model != POPULARITY]
     named = popular | models
     return [replace(one, model=name) for name, results in named.items() for one in results]
+
+
+def _rounded(value: float | None, form: str, *, per: float = 1) -> str:
+    return "" if value is None else format(value / per, form)
 
 
 def _order(row: ComparedModel) -> tuple[int, float, int]:

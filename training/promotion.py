@@ -1,11 +1,10 @@
 """Which version serves: the alias in MLflow, the bundle on this machine, and the log that servers follow."""
 
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.bundle import read_bundle
+from models.bundle import place_bundle, read_bundle
 from storage.champions import Champion, current_champion, previous_champion, record_champion
 from storage.database import Database
 from storage.schema import check_schema
@@ -125,18 +124,7 @@ def _placed(tracker: Tracker, settings: Settings, version: str, *, expected_dige
         return Champion(version, bundle.model.kind, bundle.digest, str(bundles / expected_digest))
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=bundles) as incoming:
         place = tracker.download_bundle(version, Path(incoming) / "downloaded")
-        bundle = read_bundle(place, expected_digest=expected_digest)
-        final = bundles / bundle.digest
-        # Download and home may be on different disks: copy beside the final place, then rename in one step.
-        whole = Path(incoming) / "whole"
-        shutil.copytree(place, whole)
-        try:
-            whole.rename(final)
-        except OSError:
-            # Somebody placed it meanwhile.
-            if not final.is_dir():
-                raise
-            read_bundle(final, expected_digest=bundle.digest)
+        bundle, final = place_bundle(place, bundles, expected_digest=expected_digest)
     return Champion(version, bundle.model.kind, bundle.digest, str(final))
 
 

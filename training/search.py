@@ -33,7 +33,7 @@ MOST_TRIALS: Final = 40
 """Of each family, however much time there is: more find little."""
 
 FINALISTS: Final = 2
-"""So many of each family are made on all of the cut."""
+"""So many of each family are made on all of the cut; the starting points follow as long as there is time."""
 
 _SHARE_OF_TRIALS: Final = 0.33
 _SHARE_OF_FINALS: Final = 0.9
@@ -131,10 +131,7 @@ def search(
         tried, limits, until=until, on_trial=on_trial, on_done=lambda done: on_progress(done, 2 * total)
     )
     until = started + limits.budget_s * _SHARE_OF_FINALS
-    finals = [
-        (study.family, trial) for study in _promising(tried, _WORTH_ALL) for trial in study.best(FINALISTS)
-    ]
-    finals.sort(key=lambda entry: -entry[1].value)
+    finals = _finals(_promising(tried, _WORTH_ALL), also_starts=part is not validation)
     finalists: list[Finalist] = []
     for place, (family, trial) in enumerate(finals):
         on_progress(total + total * place // len(finals), 2 * total)
@@ -145,6 +142,28 @@ def search(
         on_trial(finalists[-1].trial)
     on_progress(2 * total, 2 * total)
     return sorted(finalists, key=lambda finalist: -finalist.trial.value)
+
+
+def _finals(studies: Sequence["_Study"], *, also_starts: bool) -> list[tuple[Family, Trial]]:
+    """What to make on all of the cut, in this order: the best of each family, all starts, the next best.
+
+    What is best among the most active items need not be best among all. The starting points were found on
+    whole data, and are less alike than what a study draws last.
+    """
+    rounds = [[(study.family, trial) for study in studies for trial in study.best(1)]]
+    if also_starts:
+        rounds.append([(study.family, trial) for study in studies for trial in study.started()])
+    rounds.append([(study.family, trial) for study in studies for trial in study.best(FINALISTS)])
+    finals: list[tuple[Family, Trial]] = []
+    for entries in rounds:
+        entries.sort(key=lambda entry: -entry[1].value)
+        finals += [entry for entry in entries if not _is_among(entry, finals)]
+    return finals
+
+
+def _is_among(entry: tuple[Family, Trial], others: Sequence[tuple[Family, Trial]]) -> bool:
+    family, trial = entry
+    return any(other is family and made.values == trial.values for other, made in others)
 
 
 def _run_trials(
@@ -239,6 +258,10 @@ class _Study:
     def best(self, n_trials: int) -> list[Trial]:
         """The best finished trials, best first."""
         return sorted(self._finished(), key=lambda trial: (-trial.value, trial.number))[:n_trials]
+
+    def started(self) -> list[Trial]:
+        """The starting points that were tried."""
+        return [trial for trial in self._finished() if trial.number < len(self.family.starts)]
 
     def _numbers(self, n_trials: int | None, until: float) -> Iterator[int]:
         while True:

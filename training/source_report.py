@@ -6,8 +6,9 @@ is known without it, never by how well it foretells itself.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,6 +74,16 @@ class Effect:
     high: float
     verdict: str
 
+    def columns(self) -> dict[str, str]:
+        """What a table tells of it, as narrow as a terminal."""
+        return {
+            "asked": f"{self.protocol}, {self.n_queries} of {self.n_consumers} consumers",
+            "NDCG@10 without": f"{self.without:.4f}",
+            "with": f"{self.including:.4f}",
+            "gain": f"{self.gain:+.4f} ({self.low:+.4f} to {self.high:+.4f})",
+            "verdict": self.verdict,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
@@ -112,6 +123,14 @@ class SourceReport:
     currency: str | None
     price_per_point: float | None
     effects: tuple[Effect, ...]
+
+    def columns(self) -> dict[str, Any]:
+        """What is told of it beside its effects."""
+        told = asdict(self)
+        del told["effects"]
+        for what in ("consumers", "items", "pairs"):
+            told[what] = f"{told[what]}, {told.pop(f'{what}_only_here')} of them in no other source"
+        return told
 
 
 def report_source(

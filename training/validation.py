@@ -1,8 +1,8 @@
 """A cut of the training data on which models are compared before one is chosen. Test data never comes here.
 
-By time where events have times: what happened last is asked about. Without times one target event of some
-consumers is hidden, and only that: what they viewed before they bought it stays, as it does in life. Where it
-would make the item no candidate, it is hidden, too.
+By time where events have times: what happened last is asked about. Without times some target events of each
+consumer are hidden that go together, and only these: what they viewed before they bought it stays, as it does
+in life. Where it would make the item no candidate, it is hidden, too.
 """
 
 from collections.abc import Collection
@@ -24,6 +24,7 @@ from features.weights import InteractionWeights
 from models.blend import crowd_of
 from training.benchmark_metrics import Metric, parse_metric
 from training.errors import NothingToEvaluate
+from training.hiding import hide_together
 from training.questions import ID_COLUMNS, Questions, ask, cells_of
 from training.split import target_kind
 
@@ -155,7 +156,7 @@ def _cut(
     target = _is_of(activity, {kind})
     cut = _moment(activity.filter(pa.array(target)))
     if cut is None:
-        hidden = _one_of_some(activity, target, generator)
+        hidden = hide_together(activity, target, generator)
         asked = activity.filter(pa.array(hidden))
         if masked_kinds - {kind}:
             hidden |= _of_the_pairs(activity, hidden) & _is_of(activity, masked_kinds)
@@ -185,24 +186,3 @@ def _moment(targets: pa.Table) -> datetime | None:
     at = times.quantile(_SHARE_TO_LEARN_FROM)
     cut: datetime = at.to_pydatetime()
     return cut if times.min() < cut <= times.max() else None
-
-
-def _one_of_some(
-    activity: pa.Table, target: NDArray[np.bool_], generator: np.random.Generator
-) -> NDArray[np.bool_]:
-    """One target event each of a third of the consumers that have several, and its repetitions with it."""
-    rows = np.flatnonzero(target)
-    targets = activity.filter(pa.array(target)).select(_PAIR).to_pandas()
-    pair = targets.groupby(_PAIR, sort=True).ngroup().to_numpy()
-    consumer = targets.groupby("consumer_id", sort=True).ngroup().to_numpy()
-    pairs, first = np.unique(pair, return_index=True)
-    owner = consumer[first]
-    order = generator.permutation(len(pairs))
-    _, chosen = np.unique(owner[order], return_index=True)
-    several = np.bincount(owner)[owner[order[chosen]]] > 1
-    chosen = order[chosen][several]
-    n_hidden = max(min(len(chosen), MOST_QUESTIONS), len(chosen) // 3)
-    hidden_pairs = pairs[generator.permutation(chosen)[:n_hidden]]
-    hidden = np.zeros(activity.num_rows, dtype=bool)
-    hidden[rows[np.isin(pair, hidden_pairs)]] = True
-    return hidden

@@ -94,6 +94,23 @@ def own_cookie(signals: Signals, site_id: str, *, seal: Seal, now: datetime) -> 
     return cookie
 
 
+def names_nobody(named: Mapping[str, Any]) -> bool:
+    """Whether neither a consumer nor an identifier is named; a namespace alone names nobody."""
+    return is_missing(named.get("consumer_id")) and is_missing(named.get("identifier"))
+
+
+def by_cookie(named: Mapping[str, Any], cookie: ActivityCookie | None) -> Mapping[str, Any]:
+    """An event or a call as it is meant: who names nobody is the visitor of the site's activity cookie.
+
+    Where they state no consent (`None` and `""` state nothing, `[]` states that there is none), they agreed
+    to what the cookie says, and never rest on a legal basis.
+    """
+    if cookie is None or named.get("site_id") != cookie.site_id or not names_nobody(named):
+        return named
+    consent = cookie.consent or [] if is_missing(named.get("consent")) else named["consent"]
+    return {**named, "identifier": cookie.visitor_id, "namespace": None, "consent": consent}
+
+
 def contact_of(
     named: Mapping[str, Any],
     *,
@@ -117,12 +134,9 @@ def contact_of(
     SecretKeyNeeded : a public key, which any visitor can read, names somebody else than the site's visitor.
     InvalidValue : what names the consumer cannot be one.
     """
-    if all(is_missing(named.get(name)) for name in ("consumer_id", "identifier")):
-        if cookie is None:
-            return NOBODY
-        named = {**named, "identifier": cookie.visitor_id, "namespace": None}
-        if is_missing(named.get("consent")):
-            named = {**named, "consent": cookie.consent or []}
+    named = by_cookie(named, cookie)
+    if names_nobody(named):
+        return NOBODY
     site_id = str(named["site_id"])
     identity = named_identity(named, site_id=site_id)
     check_identity(caller, identity, site_id=site_id)

@@ -13,9 +13,11 @@ from serving.browser.contact import (
     NETWORK_COOKIE,
     Contact,
     Signals,
+    by_cookie,
     check_identity,
     contact_of,
     named_identity,
+    names_nobody,
 )
 from serving.browser.keepsake import CONSENT_COOKIE, no_cookie, visitor_cookies
 from serving.errors import NoConsent, RequestRefused
@@ -226,11 +228,9 @@ def _token(identity: tuple[str, str], to_site: str, lifetime: timedelta, runtime
 
 def _identity(data: Visitor, cookie: ActivityCookie | None, caller: Caller) -> tuple[str, str] | None:
     """The visitor that a call names, or else its cookie."""
-    named = data.named
-    if data.identifier is None and data.consumer_id is None:
-        if cookie is None:
-            return None
-        named = {"identifier": cookie.visitor_id}
+    named = by_cookie(data.named, cookie)
+    if names_nobody(named):
+        return None
     identity = named_identity(named, site_id=data.site_id)
     check_identity(caller, identity, site_id=data.site_id)
     return identity

@@ -36,6 +36,10 @@ class SubscriberOrigins(CORSMiddleware):
             return
         headers = Headers(scope=scope)
         origin = headers.get("origin")
+        if origin is None and scope["method"] == "POST":
+            # A server's call, which no cache keeps: nothing depends on who asks.
+            await self.app(scope, receive, send)
+            return
         if origin is None or not self.is_allowed_origin(origin):
             headers = _NO_HEADERS
         elif scope["method"] == "OPTIONS" and "access-control-request-method" in headers:

@@ -18,6 +18,7 @@ from serving.errors import (
 from serving.runtime import Runtime
 
 MOUNTED = "/v1/"
+OWN_PAGE = "/me/"
 MAX_QUESTION_BYTES = 64_000
 
 _AUTHORIZATION, _FORWARDED = b"authorization", b"x-forwarded-for"
@@ -54,8 +55,7 @@ class GuardedService:
             # Starlette's routes take anything else, and answer this in their own words.
             await _refuse(NotFound("the address holds a line break, which no id does"), send, self._runtime)
             return
-        # Whether we live and are ready may always be asked.
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or scope["path"].startswith(MOUNTED):
+        if scope["type"] != "http" or scope["path"].startswith(MOUNTED) or _always_answered(scope):
             await self._app(scope, receive, send)
             return
         try:
@@ -70,6 +70,11 @@ class GuardedService:
             return next(waiting, None) or await receive()
 
         await self._app(scope, receive_again, send)
+
+
+def _always_answered(scope: Scope) -> bool:
+    """Whether we live and are ready may be asked as often as one likes; the consumer's own page may not."""
+    return scope["method"] in ("GET", "HEAD") and not f"{scope['path']}/".startswith(OWN_PAGE)
 
 
 def _admit(scope: Scope, runtime: Runtime) -> None:

@@ -16,7 +16,7 @@ from features.weights import InteractionWeights
 from storage.activity import append_events
 from storage.database import Database
 from storage.events import ActivityEvent
-from storage.reader import ConsumerReader, ConsumerRecord
+from storage.reader import ConsumerReader, ConsumerRecord, Wanted
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 TABLES = ("activity", "items", "promotions", "coverage", "promotion_sites", "audience")
@@ -47,7 +47,7 @@ def read_as_serving(database: Database, consumers: Sequence[str], *, limit: int)
         reader = ConsumerReader()
         await reader.open(database.url)
         try:
-            return [await reader.read_consumer(one, site_id="books", limit=limit) for one in consumers]
+            return [await reader.read_consumer(Wanted(one, "books"), limit=limit) for one in consumers]
         finally:
             await reader.close()
 

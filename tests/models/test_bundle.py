@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import mmap
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+from scipy import sparse
 
 from features.content import Vocabulary
 from features.ids import ItemIds
-from features.weights import InteractionWeights
+from features.weights import KINDS, InteractionWeights
 from models.alike import ItemText, Likeness
 from models.als import Als, FittedAls
-from models.bundle import read_bundle, write_bundle
+from models.blend import FittedBlend
+from models.bundle import place_bundle, read_bundle, write_bundle
 from models.errors import BundleRefused, InvalidModel
+from models.graph import FittedGraph, Graph
 from models.pooling import Pooling
 from models.popularity import FittedPopularity
 from models.reach import Reach
@@ -157,6 +162,13 @@ def arrays(**named: np.ndarray) -> bytes:
     return safetensors.numpy.save(named)
 
 
+def headed(*, data: bytes = bytes(48), **told: Any) -> bytes:
+    """A file of `item_factors` with another header than it should have."""
+    place = {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, 48], **told}
+    header = json.dumps({"item_factors": place}).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
 def truncate(bundle: Path) -> None:
     path = bundle / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-4])
@@ -265,6 +277,42 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda b: replace(b, "model.safetensors", pickle.dumps({"item_factors": [1]})),
         "holds no readable arrays",
     ),
+    "another type of number": (
+        lambda b: replace(b, "model.safetensors", arrays(item_factors=np.eye(3, 4, dtype=np.float16))),
+        "numbers of type 'F16'; known: F32",
+    ),
+    "a header that says more than there is": (
+        lambda b: replace(b, "model.safetensors", headed(data_offsets=[0, 48], data=b"")),
+        "ends beyond the file",
+    ),
+    "an array of another length than its shape": (
+        lambda b: replace(b, "model.safetensors", headed(data_offsets=[0, 40])),
+        "as long as it must be",
+    ),
+    "an array that does not begin where the data does": (
+        lambda b: replace(b, "model.safetensors", headed(data_offsets=[4, 52])),
+        "does not lie behind the one before it",
+    ),
+    "an array before the file": (
+        lambda b: replace(b, "model.safetensors", headed(data_offsets=[-48, 0])),
+        "holds no readable arrays",
+    ),
+    "a shape beyond all numbers": (
+        lambda b: replace(b, "model.safetensors", headed(shape=[0, 10**18], data_offsets=[0, 0], data=b"")),
+        "expected float32",
+    ),
+    "bytes of no array": (
+        lambda b: replace(b, "model.safetensors", headed(data=bytes(50))),
+        "2 bytes are no array's",
+    ),
+    "a field unknown to the header": (
+        lambda b: replace(b, "model.safetensors", headed(code="x")),
+        "holds no readable arrays",
+    ),
+    "a header longer than the file": (
+        lambda b: replace(b, "model.safetensors", (2**63).to_bytes(8, "little") + b"{}"),
+        "holds no readable arrays",
+    ),
     "empty arrays file": (lambda b: replace(b, "model.safetensors", b""), "holds no readable arrays"),
     "other arrays": (
         lambda b: replace(b, "model.safetensors", arrays(x=np.ones(1, np.float32))),
@@ -301,13 +349,70 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.parametrize("mapped", [False, True], ids=["in memory", "mapped"])
 @pytest.mark.parametrize(("harm", "reason"), REFUSALS.values(), ids=list(REFUSALS))
 def test_a_harmed_bundle_is_refused_with_its_reason(
-    bundle: Path, harm: Callable[[Path], object], reason: str
+    bundle: Path, harm: Callable[[Path], object], reason: str, mapped: bool
 ) -> None:
     harm(bundle)
     with pytest.raises(BundleRefused, match=reason):
-        read_bundle(bundle)
+        read_bundle(bundle, mapped=mapped)
+
+
+def at_home_in_the_file(array: np.ndarray) -> bool:
+    """Whether it is a view of a map, all the way down."""
+    owner = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    return isinstance(owner, memoryview) and isinstance(owner.obj, mmap.mmap)
+
+
+def test_a_mapped_bundle_keeps_no_array_in_memory_of_its_own(tmp_path: Path) -> None:
+    matrix = sparse.csr_matrix(np.array([[0, 2, 0], [1, 0, 3], [0, 0, 0]], dtype=np.float32))
+    own = np.zeros((len(KINDS), 3), dtype=np.float32)
+    blend = FittedBlend(
+        ITEMS,
+        WEIGHTS,
+        (MODEL, FittedGraph(ITEMS, WEIGHTS, matrix, own, Graph())),
+        (0.5, 0.5),
+        crowd=POPULARITY.prior,
+        popularity=1.0,
+        strength=1.0,
+    )
+    write_bundle(tmp_path / "b", blend, popularity=POPULARITY, pooling=Pooling("max"), reach=REACH, text=TEXT)
+    read = read_bundle(tmp_path / "b", mapped=True)
+    assert read.text is not None
+    assert read.reach is not None
+    for part in (read.model, read.popularity, read.reach, read.text):
+        for name, array in part.arrays().items():
+            # scipy begins with a 0 where the file begins with the first row's end.
+            assert at_home_in_the_file(array) or name.endswith("row_ends"), (part, name)
+            assert not array.flags.writeable or name.endswith("row_ends"), (part, name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a mapped file from being deleted")
+def test_a_mapped_bundle_outlives_its_files(bundle: Path) -> None:
+    read = read_bundle(bundle, mapped=True)
+    shutil.rmtree(bundle)
+    write(bundle, pooling=Pooling("sum"))
+    assert np.array_equal(read.model.arrays()["item_factors"], MODEL.item_factors)
+    assert np.array_equal(read.popularity.prior, POPULARITY.prior)
+
+
+def test_a_bundle_is_placed_once_by_its_digest(bundle: Path, tmp_path: Path) -> None:
+    placed, place = place_bundle(bundle, tmp_path / "bundles")
+    assert place == tmp_path / "bundles" / placed.digest
+    before = place.stat()
+    again, same = place_bundle(bundle, tmp_path / "bundles", expected_digest=placed.digest)
+    assert (again.digest, same, same.stat()) == (placed.digest, place, before)
+    assert [path.name for path in place.parent.iterdir()] == [placed.digest]
+
+
+def test_what_lies_in_the_place_of_a_bundle_is_checked(bundle: Path, tmp_path: Path) -> None:
+    _, place = place_bundle(bundle, tmp_path / "bundles")
+    tamper(place)
+    with pytest.raises(BundleRefused, match="was changed"):
+        place_bundle(bundle, tmp_path / "bundles")
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ from scipy import sparse
 
 from features.content import Vocabulary, item_vectorizer
 from features.history import HistoryVector
+from features.history_block import HistoryBlock
 from features.interactions import Interactions
 from features.weights import KINDS
 from models.alike import ItemText, Likeness
 from models.als import FittedAls
-from models.block import score_block
+from models.block import read_block
 from models.errors import EmptyHistory, InvalidModel
 from models.pooling import Pooling
 from models.popularity import Popularity
@@ -90,9 +91,9 @@ def test_a_part_of_the_items_scores_as_among_all(model: FittedRecommender, text:
     for part in (slice(0, 13), slice(0, 1), slice(3, 8), slice(7, 8), slice(8, 13), slice(4, 4)):
         assert extended.score(asked, part) == pytest.approx(whole[part], rel=1e-5, abs=1e-6)
         assert extended.read(asked).base(part) == pytest.approx(base[part], rel=1e-5, abs=1e-6)
-        assert score_block([extended.read(asked)] * 2, part)[1] == pytest.approx(
-            whole[part], rel=1e-5, abs=1e-6
-        )
+        together = read_block(extended, HistoryBlock.of([asked, asked]))
+        for row in (slice(0, 1), slice(1, 2)):
+            assert together.score(row, part)[0] == pytest.approx(whole[part], rel=1e-5, abs=1e-6)
     some = np.array([0, 3, 4, 7, 12], dtype=np.int32)
     assert extended.read(asked).base(some) == pytest.approx(base[some], rel=1e-5, abs=1e-6)
     assert len(extended.read(asked).base(some[:0])) == 0

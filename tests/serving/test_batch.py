@@ -69,6 +69,32 @@ def test_what_somebody_last_said_on_the_site_counts(service, world, write, tmp_p
     assert mine["strategy"] == service.decide("mailed decliner")["strategy"] == "popularity"
 
 
+def test_everybody_is_decided_for_as_they_agreed(service, world, write, tmp_path):
+    told = {
+        "agreed": (["same_site", "cross_site"], None),
+        "nowhere else": (["same_site"], None),
+        "elsewhere only": (["cross_site"], None),
+        "here only": (["same_site", "cross_site"], ["same_site"]),
+        "took it back": (["same_site", "cross_site"], []),
+    }
+    for consumer, (consent, word) in told.items():
+        service.send(world.event(consumer, "cook1", consent=consent))
+        service.send(world.event(consumer, "pan2", site_id="kitchen", consent=consent), key=service.keys.pans)
+        if word is not None:
+            said = {"site_id": "kitchen", "consumer_id": consumer, "purposes": word}
+            answer = service.call("POST", "/v1/consent", key=service.keys.pans, json=said)
+            assert answer.status_code == 200
+    write(n=3)
+    rows = pq.read_table(tmp_path / "promotions.parquet").to_pylist()
+    for consumer in told:
+        decision = service.decide(consumer, n=3)
+        mine = [row for row in rows if row["consumer_id"] == consumer]
+        assert [row["promotion_id"] for row in mine] == [
+            one["promotion_id"] for one in decision["promotions"]
+        ]
+        assert {row["strategy"] for row in mine} == {decision["strategy"]}
+
+
 def test_what_is_interrupted_leaves_the_earlier_file_and_nothing_else(write, tmp_path):
     (tmp_path / "promotions.parquet").write_bytes(b"as it was")
 

@@ -233,6 +233,29 @@ def test_a_server_says_what_a_consumer_agrees_to_on_its_sites(service, world, da
     assert service.call("PUT", path, key=service.keys.pans, json=body).status_code == 403
 
 
+@pytest.mark.parametrize("stated", [{}, {"consent": None}, {"consent": ""}, {"consent": []}])
+def test_a_servers_basis_does_not_stretch_what_the_visitors_cookie_says(
+    service, browser, database_rows, stated
+):
+    said = browser.post("/v1/consent", {"purposes": ["same_site"], "mode": "server"}, site="kitchen")
+    cookie = next(one for one in said.headers.get_list("set-cookie") if one.startswith("tailor_activity"))
+    event = {
+        "event_id": uuid4().hex,
+        "kind": "page_view",
+        "item_id": "lamp1",
+        "site_id": "kitchen",
+        # Whose this is says the cookie: an identifier is no part of it.
+        "namespace": "network",
+        **stated,
+    }
+    headers = {"Cookie": cookie.split(";")[0]}
+    sent = {"events": [event], "site_id": "kitchen"}
+    answer = service.call("POST", "/v1/activity", key=service.keys.pans, json=sent, headers=headers)
+    rows = database_rows("SELECT namespace, cross_site FROM activity WHERE event_id = %s", event["event_id"])
+    expected = [] if stated.get("consent") == [] else [("site:kitchen", False)]
+    assert (rows, answer.json()["stored"]) == (expected, len(expected))
+
+
 def consumer_of(site, visitor):
     from storage.events import derived_consumer_id
 

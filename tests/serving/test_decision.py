@@ -4,32 +4,21 @@ from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
-import pytest
 
 from benchmarks.decision import (
     NOW,
-    Counter,
     make_als,
-    make_blend,
     make_counter,
-    make_graph,
-    make_ials,
     make_items,
     make_records,
-    make_ridge,
 )
 from features.history import history_vector
 from features.ids import ItemIds
-from features.weights import InteractionWeights
-from models.popularity import FittedPopularity
 from serving.answer import Decision, FeaturedItem
 from serving.catalog import Catalogue, Coverage
-from serving.decision import Ranking, rank, rank_all
 from serving.members import Members
 from serving.shelf import Shelf, make_shelves
 from storage.catalogue import PromotionRow
-from storage.reader import ConsumerRecord
-from storage.recent import Events
 
 N_PROMOTIONS = 6000
 
@@ -42,50 +31,6 @@ def with_only(shelf: Shelf, places: list[int]) -> Shelf:
 
 def shown(decision: Decision) -> str | None:
     return None if decision.promotion is None else decision.promotion.promotion_id
-
-
-def told(ranking: Ranking | None) -> tuple[str, str | None, list[int]] | None:
-    if ranking is None:
-        return None
-    return ranking.strategy, ranking.reason, [ranking.pooled.place(at) for at in ranking.order.tolist()]
-
-
-def decided_alike(counter: Counter, records: list[ConsumerRecord], *, n: int) -> list[Ranking]:
-    ask, found = counter.ask(n=n), []
-    together = rank_all(ask, records, shelf=counter.shelf, model=counter.model)
-    for record, ranking in zip(records, together, strict=True):
-        alone = rank(ask, record, shelf=counter.shelf, model=counter.model)
-        assert told(ranking) == told(alone)
-        if ranking is not None and alone is not None:
-            scores = alone.pooled.score[alone.order]
-            assert ranking.pooled.score[ranking.order] == pytest.approx(scores, rel=1e-5, abs=1e-6)
-            found.append(ranking)
-    return found
-
-
-@pytest.mark.parametrize("kind", ["als 16", "als 400", "ials", "graph", "ridge", "blend", "popularity"])
-def test_many_consumers_are_decided_for_like_each_of_them(kind: str) -> None:
-    items = make_items(N_PROMOTIONS if kind == "als 400" else 300, n_sites=2)
-    made = {
-        "als 16": lambda: make_als(items, 16),
-        "als 400": lambda: make_als(items, 400),
-        "ials": lambda: make_ials(items, 16),
-        "graph": lambda: make_graph(items),
-        "ridge": lambda: make_ridge(items),
-        "blend": lambda: make_blend(items, (make_ials(items, 16), make_graph(items), make_als(items, 8))),
-        "popularity": lambda: FittedPopularity(
-            items, InteractionWeights(), np.linspace(0, 1, len(items), dtype=np.float32)
-        ),
-    }
-    counter = make_counter(made[kind](), len(items) // 2)
-    unknown = ConsumerRecord("unknown", Events.of([("elsewhere", "1", "purchase", None)]))
-    records = [*make_records(items, 40), ConsumerRecord("nobody"), unknown]
-    tailored = [] if kind == "popularity" else ["tailored"] * 40
-    for n in (1, 3):
-        strategies = [ranking.strategy for ranking in decided_alike(counter, records, n=n)]
-        assert strategies == tailored + ["popularity"] * (len(records) - len(tailored))
-    nothing_live = replace(counter, shelf=replace(counter.shelf, ends_s=np.zeros(len(items) // 2)))
-    assert decided_alike(nothing_live, records, n=1) == []
 
 
 def test_the_shortlist_decides_like_all_promotions_and_gives_way_where_too_few_may_be_shown() -> None:

@@ -74,6 +74,14 @@ def test_guessing_keys_is_slow_on_every_route(strict, path):
     assert answer.json()["title"] == "Too many requests"
 
 
+@pytest.mark.parametrize("path", ["/me", "/me/", "/me/?token=guess", "/me/download"])
+def test_guessing_links_to_a_persons_page_is_slow(strict, path):
+    address = f"198.51.100.{len(path)}"
+    answer = until_refused(strict, "GET", path, address=address)
+    assert answer.json()["title"] == "Too many requests"
+    assert strict.call("GET", "/livez", headers={"X-Forwarded-For": address}).status_code == 200
+
+
 def operations(service):
     told = service.call("GET", "/v1/openapi.json").json()
     return [

@@ -52,6 +52,7 @@ def test_the_page_shows_what_is_kept_and_why_promotions_were_shown(person):
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text))
     assert "You viewed Lamp1" in text
     assert "2 pages viewed" in text
+    assert "1 offer shown" in text
     assert re.search(r"Light: Lamp\d +at Kitchen, because you viewed Lamp[12] at Kitchen", text)
     assert page.headers["cache-control"] == "no-store"
     assert "script" not in page.text

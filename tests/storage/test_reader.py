@@ -9,8 +9,8 @@ from storage.cluster import start_cluster, stop_cluster
 from storage.consumers import link_identifier
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, SchemaMissing
-from storage.events import derived_consumer_id
-from storage.reader import ConsumerReader, ConsumerRecord
+from storage.events import SAME_SITE, derived_consumer_id
+from storage.reader import ConsumerReader, ConsumerRecord, Wanted
 from storage.recent import Events
 from storage.schema import migrate
 
@@ -20,7 +20,7 @@ def read(url, consumer, *, site_id="books", limit=100):
         reader = ConsumerReader()
         await reader.open(url)
         try:
-            return await reader.read_consumer(consumer, site_id=site_id, limit=limit)
+            return await reader.read_consumer(Wanted(consumer, site_id), limit=limit)
         finally:
             await reader.close()
 
@@ -103,6 +103,50 @@ def test_audiences_come_with_or_without_events(database_url, database, store):
     assert (len(record.events), record.audiences) == (2, {"vip", "new"})
 
 
+def test_some_are_read_at_once_each_by_what_holds_for_them(database_url, store, database):
+    store(
+        {"event_id": "1", "item_id": "here", "consent": ["same_site"]},
+        {"event_id": "2", "item_id": "both"},
+        {"event_id": "3", "item_id": "tune", "site_id": "music"},
+        {"event_id": "4", "item_id": "bobs", "consumer_id": "bob"},
+    )
+    with database.connection() as connection:
+        connection.execute("INSERT INTO audience_member VALUES ('bob', 'vip')")
+    wanted = [
+        Wanted("bob", "books"),
+        Wanted("ann", "music"),
+        Wanted("nobody", "books"),
+        Wanted("ann", "books", without=("music",)),
+        Wanted("ann", "books", purposes=[SAME_SITE]),
+        Wanted("ann", "books"),
+        Wanted("bob", "books", purposes=[]),
+    ]
+
+    async def at_once():
+        reader = ConsumerReader()
+        await reader.open(database_url)
+        try:
+            return (
+                await asyncio.gather(*(reader.read_consumer(one, limit=9) for one in wanted)),
+                [await reader.read_consumer(one, limit=9) for one in wanted],
+            )
+        finally:
+            await reader.close()
+
+    records, one_by_one = asyncio.run(at_once())
+    assert records == one_by_one
+    assert [(record.consumer_id, {event[1] for event in record.events}) for record in records] == [
+        ("bob", {"bobs"}),
+        ("ann", {"both", "tune"}),
+        ("nobody", set()),
+        ("ann", {"here", "both"}),
+        ("ann", {"here", "both"}),
+        ("ann", {"here", "both", "tune"}),
+        ("bob", set()),
+    ]
+    assert records[0].audiences == {"vip"}
+
+
 def test_a_database_that_is_away_is_said_and_used_again_when_it_is_back(tmp_path):
     data_dir = tmp_path / "postgres"
 
@@ -110,12 +154,12 @@ def test_a_database_that_is_away_is_said_and_used_again_when_it_is_back(tmp_path
         reader = ConsumerReader()
         await reader.open(url)
         try:
-            assert len((await reader.read_consumer("ann", site_id="books", limit=1)).events) == 0
+            assert len((await reader.read_consumer(Wanted("ann", "books"), limit=1)).events) == 0
             stop_cluster(data_dir)
             with pytest.raises(DatabaseUnavailable):
-                await reader.read_consumer("ann", site_id="books", limit=1)
+                await reader.read_consumer(Wanted("ann", "books"), limit=1)
             start_cluster(data_dir)
-            assert (await reader.read_consumer("ann", site_id="books", limit=1)).consumer_id == "ann"
+            assert (await reader.read_consumer(Wanted("ann", "books"), limit=1)).consumer_id == "ann"
         finally:
             await reader.close()
 
@@ -138,7 +182,7 @@ def test_a_dropped_connection_costs_no_request(database_url):
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-        assert (await reader.read_consumer("ann", site_id="books", limit=1)).consumer_id == "ann"
+        assert (await reader.read_consumer(Wanted("ann", "books"), limit=1)).consumer_id == "ann"
         await reader.close()
 
     asyncio.run(scenario())

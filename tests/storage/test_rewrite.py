@@ -12,7 +12,7 @@ from storage.activity import append_events, quarantine
 from storage.database import Database
 from storage.errors import DatabaseBusy
 from storage.events import Rejection
-from storage.reader import ConsumerReader
+from storage.reader import ConsumerReader, Wanted
 from storage.residue import PERSONAL
 from storage.rewrite import rewrite
 
@@ -135,7 +135,7 @@ def test_what_changes_meanwhile_is_changed_and_nobody_fails(
         await reader.open(filled.url)
         try:
             for _ in range(200):
-                record = await reader.read_consumer("c1", site_id="books", limit=100)
+                record = await reader.read_consumer(Wanted("c1", "books"), limit=100)
                 assert len(record.events) == 10
         finally:
             await reader.close()

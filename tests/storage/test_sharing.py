@@ -6,7 +6,8 @@ import pytest
 
 from storage.activity import append_events
 from storage.errors import InvalidValue, UnknownSubscriber
-from storage.reader import ConsumerReader, read_all_consumers
+from storage.everyone import read_everyone
+from storage.reader import ConsumerReader, Wanted
 from storage.sharing import set_sharing, unusable_sites
 from storage.subscribers import add_site, add_subscriber, get_subscriber, list_sites, list_subscribers
 
@@ -89,15 +90,16 @@ def test_one_and_everybody_are_read_without_the_same_sites(database, database_ur
         reader = ConsumerReader()
         await reader.open(database_url)
         try:
-            return await reader.read_consumer("ann", site_id="books", limit=9, without=without)
+            return await reader.read_consumer(Wanted("ann", "books", without=without), limit=9)
         finally:
             await reader.close()
 
     record = asyncio.run(read_one())
     assert {event[0] for event in record.events} == set(sites) - set(without)
     with database.connection() as connection:
-        [[everybody]] = read_all_consumers(connection, site_id="books", limit=9, at_once=9, without=without)
-    assert everybody == record
+        [everybody] = read_everyone(connection, site_id="books", limit=9, at_once=9, without=without)
+    items = [everybody.events.items[place] for place in everybody.events.item.tolist()]
+    assert items == [event[:2] for event in record.events]
 
 
 def test_the_limit_counts_only_what_may_be_used(database, database_url, make_event):
@@ -110,5 +112,5 @@ def test_the_limit_counts_only_what_may_be_used(database, database_url, make_eve
             ]
             + [make_event(event_id="b", item_id="b1", occurred_at="2026-05-01")],
         )
-        [[record]] = read_all_consumers(connection, site_id="x", limit=3, at_once=9, without=("music",))
-    assert [event[:2] for event in record.events] == [("books", "b1")]
+        [block] = read_everyone(connection, site_id="x", limit=3, at_once=9, without=("music",))
+    assert block.events.items == [("books", "b1")]

@@ -8,7 +8,7 @@ import pytest
 from features.snapshot import take_snapshot
 from storage.activity import append_events
 from storage.errors import InvalidValue, UnknownSource
-from storage.reader import ConsumerReader
+from storage.reader import ConsumerReader, Wanted
 from storage.schema import migrate
 from storage.sources import Terms, get_source, list_sources, register_source, withdraw_source
 
@@ -28,7 +28,7 @@ def served(database):
     async def read():
         reader = ConsumerReader()
         await reader.open(database.url)
-        record = await reader.read_consumer("ann", site_id="books", limit=10)
+        record = await reader.read_consumer(Wanted("ann", "books"), limit=10)
         await reader.close()
         return {event[1] for event in record.events}
 
