@@ -261,7 +261,7 @@ class _Study:
 
     def started(self) -> list[Trial]:
         """The starting points that were tried."""
-        return [trial for trial in self._finished() if trial.number < len(self.family.starts)]
+        return [trial for trial in self._finished() if trial.number < self.n_starts]
 
     def _numbers(self, n_trials: int | None, until: float) -> Iterator[int]:
         while True:
