@@ -76,8 +76,19 @@ class Family:
         return self.largest_catalogue is None or setting.n_items <= self.largest_catalogue
 
     def starts_in(self, setting: Setting) -> list[Values]:
-        """The starting points, with what an event of each kind counts: 1 where nothing else is said."""
-        return [{**dict.fromkeys(setting.kinds[:-1], 1.0), **start} for start in self.starts]
+        """The starting points, with what an event of each kind counts: 1 where nothing else is said.
+
+        Those that differ only in kinds that do not occur are one.
+        """
+        kinds = setting.kinds[:-1]
+        idle = set(KINDS).difference(kinds)
+        starts: list[Values] = []
+        for start in self.starts:
+            counted = {name: value for name, value in start.items() if name not in idle}
+            starting = {**dict.fromkeys(kinds, 1.0), **counted}
+            if starting not in starts:
+                starts.append(starting)
+        return starts
 
     def drawn(self, draw: Draw, setting: Setting) -> Values:
         """Parameters, and what an event of each kind counts beside 1 for one of the most telling kind."""

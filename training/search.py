@@ -178,7 +178,7 @@ def _run_trials(
         on_done(place)
         # Out of time, each family still shows what its first starting point is worth.
         in_time = limits.n_trials is not None or time.perf_counter() < until
-        study.run(len(study.family.starts) if in_time else 1, on_trial=on_trial)
+        study.run(study.n_starts if in_time else 1, on_trial=on_trial)
     promising = _promising(studies, _WORTH_MORE_TRIALS)
     for place, study in enumerate(promising):
         on_done(len(studies) + place * len(studies) // len(promising))
@@ -236,8 +236,10 @@ class _Study:
         self.family, self._validation = family, validation
         self._setting = Setting.of(validation.interactions, random_state)
         self._study = _open_study(f"{family.name}-{_key(validation, random_state)}", folder)
+        starts = family.starts_in(self._setting)
+        self.n_starts = len(starts)
         if not self._study.trials:
-            for start in self.family.starts_in(self._setting):
+            for start in starts:
                 self._study.enqueue_trial(dict(start))
 
     def run(self, n_trials: int | None, *, until: float = np.inf, on_trial: Told) -> None:
@@ -258,7 +260,7 @@ class _Study:
 
     def started(self) -> list[Trial]:
         """The starting points that were tried."""
-        return [trial for trial in self._finished() if trial.number < len(self.family.starts)]
+        return [trial for trial in self._finished() if trial.number < self.n_starts]
 
     def _numbers(self, n_trials: int | None, until: float) -> Iterator[int]:
         while True:

@@ -264,3 +264,11 @@ def test_masked_candidates_are_not_in_the_table(validation: Validation) -> None:
     table = tabulate([score], validation.questions, validation.interactions, masked=everything)
     assert not table.hits.any()
     assert np.isneginf(table.scores).all()
+
+
+def test_starts_that_differ_only_in_kinds_that_do_not_occur_are_one() -> None:
+    ials = next(family for family in FAMILIES if family.name == "ials")
+    with_views = ials.starts_in(Setting(("page_view", "purchase"), 10, 0))
+    without = ials.starts_in(Setting(("purchase",), 10, 0))
+    assert (len(with_views), len(without)) == (4, 3)
+    assert all("page_view" not in start for start in without)
