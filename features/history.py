@@ -3,10 +3,9 @@
 `Interactions.row` is the way of the pipeline. Both give the same numbers, bit for bit.
 """
 
-from array import array
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from itertools import islice, repeat
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ from features.ids import ItemIds
 from features.weights import FIXED_POINT_ONE, KINDS, InteractionWeights
 from storage.recent import Event, Events
 
-_KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
+_1970 = date(1970, 1, 1).toordinal()
 _NO_ITEMS: dict[str, int] = {}
 _UNKNOWN = -1
 _LOOK_UP: Any = dict.get
@@ -99,64 +98,61 @@ def history_vector(
     now : datetime
         An aware time; the age of an event is the number of UTC midnights since it.
     """
-    today = utc_day(now)
-    events = _that_count(events if isinstance(events, Events) else Events.of(events), weights)
+    events = events if isinstance(events, Events) else Events.of(events)
+    events = events.first(weights.max_events_per_consumer)
     # Every decision goes through here, event by event: what can be looked up all at once is.
     sites = map(items.columns.get, events.site_ids, repeat(_NO_ITEMS))
-    found: list[int] = list(map(_LOOK_UP, sites, events.item_ids, repeat(_UNKNOWN)))
-    kinds: list[int] = list(map(_KIND_INDEX.get, events.kinds, repeat(_UNKNOWN)))
-    worths = _worths(events, weights, today)
-    if _UNKNOWN in kinds or 0 in worths:
-        found = [
-            item if kind != _UNKNOWN and worth else _UNKNOWN
-            for item, kind, worth in zip(found, kinds, worths, strict=True)
-        ]
-    item_indices = sorted({*found} - {_UNKNOWN})
-    n_items = len(item_indices)
-    places = dict(zip(item_indices, range(n_items), strict=True))
-    sums = [0] * (len(KINDS) * n_items)
-    for item, kind, worth in zip(found, kinds, worths, strict=True):
-        if item != _UNKNOWN:
-            sums[kind * n_items + places[item]] += worth
-    # Twice as fast as to make them an array at once.
-    fixed = np.frombuffer(array("q", sums), dtype=np.int64).reshape(len(KINDS), n_items)
-    return HistoryVector(np.array(item_indices, dtype=np.int32), from_fixed_point(fixed))
+    item = np.array(list(map(_LOOK_UP, sites, events.item_ids, repeat(_UNKNOWN))), dtype=np.int64)
+    kind, worth = events.kind(), worths_of(events.days(), weights, now=now)
+    counts = (item != _UNKNOWN) & (worth > 0)
+    if not counts.all():
+        item, kind, worth = item[counts], kind[counts], worth[counts]
+    item_index, place = _numbered(item)
+    n_items = len(item_index)
+    # Whole numbers below 2⁵³: as exact as if they were summed as integers.
+    fixed = np.bincount(kind * np.int64(n_items) + place, weights=worth, minlength=len(KINDS) * n_items)
+    return HistoryVector(item_index.astype(np.int32), from_fixed_point(fixed.reshape(len(KINDS), n_items)))
 
 
-def from_fixed_point(fixed: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Sums in 1/2²⁴ as float32 of the same shape; the one place where they are rounded."""
+def _numbered(item: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """The different ones, ascending, and the place of each among them; of few, faster than np.unique."""
+    order = item.argsort(kind="stable")
+    ordered = item[order]
+    is_first = np.empty(len(ordered), dtype=np.bool_)
+    is_first[:1] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    place = np.empty(len(order), dtype=np.intp)
+    place[order] = is_first.cumsum() - 1
+    return ordered[is_first], place
+
+
+def from_fixed_point(fixed: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float32]:
+    """Sums in 1/2²⁴, whole numbers, as float32 of the same shape; the one place where they are rounded."""
     # A power of two: to multiply by its inverse is to divide by it.
     return (fixed * (1 / FIXED_POINT_ONE)).astype(np.float32, order="C")
 
 
-def _that_count(events: Events, weights: InteractionWeights) -> Events:
-    """The newest events of the three kinds, at most so many; where all fit, others may be among them."""
-    if len(events) <= weights.max_events_per_consumer:
-        return events
-    known = (event for event in events if event[2] in _KIND_INDEX and event[1] is not None)
-    return Events.of(islice(known, weights.max_events_per_consumer))
+def worths_of(day: NDArray[np.int32], weights: InteractionWeights, *, now: datetime) -> NDArray[np.int64]:
+    """What each event counts by its age, in 1/2²⁴; 0 outside of the window.
+
+    Parameters
+    ----------
+    day : int32[n]
+        UTC days since 1970, `NO_DAY` where there is no time.
+    now : datetime
+        An aware time.
+    """
+    decay, today = weights.decay_table, _utc_day(now)
+    if len(decay) == 1 and weights.window_days is None:
+        return decay.repeat(len(day))
+    # What is from the future or has no time has the age 0.
+    age = np.maximum(today - day.astype(np.int64), 0)
+    worth = decay.take(age, mode="clip")
+    return worth if weights.window_days is None else np.where(age <= weights.window_days, worth, 0)
 
 
-def _worths(events: Events, weights: InteractionWeights, today: int) -> Sequence[int]:
-    """What each event counts by its age, in 1/2²⁴; 0 outside of the window."""
-    decay, window_days = weights.decay_table, weights.window_days
-    last = len(decay) - 1
-    if last == 0 and window_days is None:
-        return decay * len(events)
-    # What comes from the database is in UTC already, and asking whether it is costs a tenth of turning it.
-    ages = [
-        0 if moment is None else today - (moment.toordinal() if moment.tzinfo is UTC else utc_day(moment))
-        for moment in events.times
-    ]
-    # An event from the future has age 0.
-    worths = [decay[0 if age < 0 else age if age < last else last] for age in ages]
-    if window_days is None:
-        return worths
-    return [worth if age <= window_days else 0 for worth, age in zip(worths, ages, strict=True)]
-
-
-def utc_day(moment: datetime) -> int:
-    """The ordinal of a moment's day in UTC; raises ValueError for one without a zone."""
+def _utc_day(moment: datetime) -> int:
+    """Days from 1970 to a moment's day in UTC; raises ValueError for a moment without a zone."""
     if moment.tzinfo is None:
         raise ValueError(f"the time {moment.isoformat()} has no time zone; give an aware one")
-    return moment.astimezone(UTC).toordinal()
+    return moment.astimezone(UTC).toordinal() - _1970

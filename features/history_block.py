@@ -4,19 +4,17 @@
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features.history import HistoryVector, from_fixed_point, utc_day, weigh
+from features.history import HistoryVector, from_fixed_point, weigh, worths_of
 from features.ids import ItemIds
 from features.weights import KINDS, InteractionWeights
 from storage.everyone import EventBlock
-
-_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
 class HistoryBlock(msgspec.Struct, frozen=True, eq=False):
@@ -98,7 +96,7 @@ def history_block(
     columns, nothing = items.columns, dict[str, int]()
     column = [columns.get(site, nothing).get(item, -1) for site, item in events.items]
     found = np.array(column, dtype=np.int64).take(events.item)
-    worth = _worths(events.day, weights, now=now)
+    worth = worths_of(events.day, weights, now=now)
     row = np.repeat(np.arange(len(events.indptr) - 1), np.diff(events.indptr))
     counts = (found >= 0) & (worth > 0)
     if not counts.all():
@@ -115,16 +113,5 @@ def history_block(
     return HistoryBlock(
         np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         item_index.astype(np.int32),
-        from_fixed_point(sums.astype(np.int64).reshape(len(KINDS), len(cells))),
+        from_fixed_point(sums.reshape(len(KINDS), len(cells))),
     )
-
-
-def _worths(day: NDArray[np.int32], weights: InteractionWeights, *, now: datetime) -> NDArray[np.int64]:
-    """What each event counts by its age, in 1/2²⁴; 0 outside of the window."""
-    decay, today = np.array(weights.decay_table, dtype=np.int64), utc_day(now) - _EPOCH_ORDINAL
-    if len(decay) == 1 and weights.window_days is None:
-        return np.broadcast_to(decay, day.shape)
-    # What is from the future or has no time has the age 0.
-    age = np.maximum(today - day.astype(np.int64), 0)
-    worth = decay.take(age, mode="clip")
-    return worth if weights.window_days is None else np.where(age <= weights.window_days, worth, 0)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import InvalidWeights
+from storage.events import ACTIVITY_KINDS
 
-KINDS = ("page_view", "product_review", "purchase")
+KINDS = ACTIVITY_KINDS
 """The kinds of activity, in the order of every array that has one row a kind."""
 
 FIXED_POINT_ONE = 1 << 24
@@ -78,8 +79,8 @@ class InteractionWeights:
         return _by_kind(self.page_view, self.product_review, self.purchase)
 
     @property
-    def decay_table(self) -> tuple[int, ...]:
-        """What an event of each age in days counts, in 1/2²⁴; older events count as the last entry."""
+    def decay_table(self) -> NDArray[np.int64]:
+        """What an event of each age in days counts, in 1/2²⁴, int64[n_days]; older ones as the last entry."""
         return _decay_table(self.half_life_days)
 
     def to_json(self) -> dict[str, Any]:
@@ -109,9 +110,11 @@ def _by_kind(*weights: float) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=64)
-def _decay_table(half_life_days: float | None) -> tuple[int, ...]:
-    if half_life_days is None:
-        return (FIXED_POINT_ONE,)
-    n_days = min(math.ceil(_HALF_LIVES_TO_NOTHING * half_life_days) + 1, _LONGEST_DECAY_DAYS)
-    worth = FIXED_POINT_ONE * np.exp2(-np.arange(n_days, dtype=np.float64) / half_life_days)
-    return tuple(np.rint(worth).astype(np.int64).tolist())
+def _decay_table(half_life_days: float | None) -> NDArray[np.int64]:
+    n_days = 1
+    if half_life_days is not None:
+        n_days = min(math.ceil(_HALF_LIVES_TO_NOTHING * half_life_days) + 1, _LONGEST_DECAY_DAYS)
+    worth = FIXED_POINT_ONE * np.exp2(-np.arange(n_days, dtype=np.float64) / (half_life_days or 1.0))
+    decay: NDArray[np.int64] = np.rint(worth).astype(np.int64)
+    decay.flags.writeable = False
+    return decay

@@ -5,7 +5,7 @@ events come as three texts, which are taken apart for the whole block.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,17 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage.database import Connection
-from storage.events import ACTIVITY_KINDS
 from storage.reader import NEWEST, UNLESS, recent
+from storage.recent import BETWEEN_EVENTS, KINDS_SENT, TIMES_SENT, days_of, places_of
 
-NO_DAY: Final = np.iinfo(np.int32).max
-"""The day of an event without a time."""
-
-_DAY_US: Final = 86_400_000_000
-_INFINITY: Final = np.iinfo(np.int64).max
-_FROM_1970_TO_2000_DAYS: Final = 10_957
-# No id has a control character in it (`storage.fields`).
-_BETWEEN_EVENTS, _BETWEEN_IDS = "\x1f", "\x1e"
+_BETWEEN_IDS = "\x1e"
 
 # Without OFFSET the planner would join first and sort all activity instead of the consumers.
 # Who has one identifier, as most do, needs neither a second look nor a second sort.
@@ -55,9 +48,8 @@ FROM (
     OFFSET 0
 ) c
 CROSS JOIN LATERAL (
-    SELECT string_agg(site_id || '{between_ids}' || item_id, '{between_events}'),
-           string_agg(CASE kind {digits} END, ''),
-           string_agg(timestamptz_send(coalesce(occurred_at, 'infinity')), '')
+    SELECT string_agg(site_id || '{between_ids}' || coalesce(item_id, ''), '{between_events}'),
+           {kinds}, {times}
     FROM (
         (SELECT * FROM ({newest}) one WHERE c.n = 1)
         UNION ALL
@@ -79,8 +71,9 @@ _OF_EACH = {
 def _query(unless: str = "") -> str:
     return _EVERYONE.format(
         between_ids=_BETWEEN_IDS,
-        between_events=_BETWEEN_EVENTS,
-        digits=" ".join(f"WHEN '{kind}' THEN '{digit}'" for digit, kind in enumerate(ACTIVITY_KINDS)),
+        between_events=BETWEEN_EVENTS,
+        kinds=KINDS_SENT,
+        times=TIMES_SENT,
         newest=NEWEST.format(whose="c", unless=unless, **_OF_EACH),
         recent=recent(unless, **_OF_EACH),
     )
@@ -104,7 +97,7 @@ class EventBlock(msgspec.Struct, frozen=True, eq=False):
     kind : int8[n_events]
         Places in `ACTIVITY_KINDS`.
     day : int32[n_events]
-        UTC days since 1970; `NO_DAY` for an event without a time.
+        UTC days since 1970; `storage.recent.NO_DAY` for an event without a time.
     """
 
     indptr: NDArray[np.int64]
@@ -158,13 +151,13 @@ def count_consumers(connection: Connection) -> int:
 def _take_apart(rows: Sequence[tuple[Any, ...]]) -> ConsumerBlock:
     consumer_ids, audiences, pairs, told_kinds, times = zip(*rows, strict=True)
     kinds = [one or "" for one in told_kinds]
-    item, items = _number(_BETWEEN_EVENTS.join(filter(None, pairs)))
+    item, items = _number(BETWEEN_EVENTS.join(filter(None, pairs)))
     events = EventBlock(
         indptr=np.cumsum([0, *map(len, kinds)], dtype=np.int64),
         items=items,
         item=item,
-        kind=(np.frombuffer("".join(kinds).encode(), dtype=np.uint8) - ord("0")).astype(np.int8),
-        day=_days(b"".join(filter(None, times))),
+        kind=places_of("".join(kinds)),
+        day=days_of(b"".join(filter(None, times))),
     )
     return ConsumerBlock(list(consumer_ids), [frozenset(one or ()) for one in audiences], events)
 
@@ -174,7 +167,7 @@ def _number(joined: str) -> tuple[NDArray[np.int32], list[tuple[str, str]]]:
     if not joined:
         return np.empty(0, dtype=np.int32), []
     text = np.frombuffer(joined.encode(), dtype=np.uint8)
-    between = text == ord(_BETWEEN_EVENTS)
+    between = text == ord(BETWEEN_EVENTS)
     # Each end lies so many bytes further on as there are separators before it.
     ends = np.append(np.flatnonzero(between), len(text))
     offsets = np.concatenate([[0], ends - np.arange(len(ends))]).astype(np.int32)
@@ -183,10 +176,3 @@ def _number(joined: str) -> tuple[NDArray[np.int32], list[tuple[str, str]]]:
     texts: list[Any] = numbered.dictionary.to_pylist()
     items = [(site, item) for site, _, item in (one.partition(_BETWEEN_IDS) for one in texts)]
     return numbered.indices.to_numpy(), items
-
-
-def _days(sent: bytes) -> NDArray[np.int32]:
-    """UTC days since 1970 of times as PostgreSQL sends them: microseconds since 2000, big-endian."""
-    since_2000_us = np.frombuffer(sent, dtype=">i8").astype(np.int64)
-    day = since_2000_us // _DAY_US + _FROM_1970_TO_2000_DAYS
-    return np.where(since_2000_us == _INFINITY, NO_DAY, day).astype(np.int32)

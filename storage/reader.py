@@ -13,7 +13,7 @@ import asyncpg
 from storage.database import libpq_url, without_password
 from storage.errors import DatabaseUnavailable, SchemaMissing
 from storage.events import BOTH_PURPOSES, CROSS_SITE, NETWORK, SAME_SITE, derived_consumer_id
-from storage.recent import Events
+from storage.recent import COLUMNS, Events
 from storage.together import Together
 
 CHANNEL = "tailor"
@@ -84,10 +84,9 @@ class Wanted:
     without: tuple[str, ...] = ()
 
 
-# One row of arrays comes back, which is cheaper to send and to read than a row an event.
+# One row of a few texts comes back, which is cheaper to read than an object a value.
 _COLUMNS = """
-ARRAY(SELECT m.audience_id::text FROM audience_member m WHERE m.consumer_id = {consumer}),
-array_agg(site_id::text), array_agg(item_id::text), array_agg(kind), array_agg(occurred_at)
+ARRAY(SELECT m.audience_id::text FROM audience_member m WHERE m.consumer_id = {consumer}), {columns}
 FROM ({recent}) recent
 """
 
@@ -129,7 +128,7 @@ CROSS JOIN LATERAL (
     FROM consent c
     WHERE c.namespace = asked.namespace AND c.identifier = asked.identifier AND c.site_id = asked.site_id
 ) AS who
-CROSS JOIN LATERAL (SELECT {columns}) AS r (audiences, sites, items, kinds, times)
+CROSS JOIN LATERAL (SELECT {columns}) AS r
 ORDER BY asked.number
 """
 
@@ -152,7 +151,9 @@ def recent(unless: str = "", **words: str) -> str:
 
 
 def _query(unless: str = "") -> str:
-    return _SOME.format(columns=_COLUMNS.format(recent=recent(unless, **_OF_SOME), **_OF_SOME))
+    return _SOME.format(
+        columns=_COLUMNS.format(columns=COLUMNS, recent=recent(unless, **_OF_SOME), **_OF_SOME)
+    )
 
 
 _READ = _query()
@@ -171,8 +172,7 @@ def _asked(wanted: Wanted) -> tuple[str, str, str, str, bool, bool]:
 
 def _record(row: Sequence[Any]) -> ConsumerRecord:
     consumer_id, audiences, *columns = row
-    events = _NO_EVENTS if columns[0] is None else Events(*columns)
-    return ConsumerRecord(consumer_id, events, frozenset(audiences))
+    return ConsumerRecord(consumer_id, Events.sent(*columns), frozenset(audiences))
 
 
 class ConsumerReader:

@@ -11,8 +11,8 @@ from features.history import HistoryVector, history_vector
 from features.history_block import HistoryBlock, history_block
 from features.ids import ItemIds
 from features.weights import KINDS, InteractionWeights
-from storage.everyone import NO_DAY, EventBlock
-from storage.recent import Event
+from storage.everyone import EventBlock
+from storage.recent import NO_DAY, Event
 
 NOW = datetime(2026, 3, 10, 1, tzinfo=UTC)
 ITEMS = ItemIds({"books": ["1", "2", "3"], "music": ["1"]})

@@ -15,7 +15,7 @@ def test_an_event_counts_half_after_one_half_life() -> None:
 
 
 def test_events_do_not_decay_without_a_half_life() -> None:
-    assert InteractionWeights().decay_table == (FIXED_POINT_ONE,)
+    assert InteractionWeights().decay_table.tolist() == [FIXED_POINT_ONE]
 
 
 @pytest.mark.parametrize("half_life_days", [0.01, 1, 30.5, 365])

@@ -9,8 +9,9 @@ from storage.activity import append_events
 from storage.consent import state_consent
 from storage.consumers import link_identifier
 from storage.events import ACTIVITY_KINDS, NETWORK
-from storage.everyone import NO_DAY, ConsumerBlock, count_consumers, read_everyone
+from storage.everyone import ConsumerBlock, count_consumers, read_everyone
 from storage.reader import ConsumerReader, Wanted
+from storage.recent import NO_DAY
 from storage.sources import register_source, withdraw_source
 
 FIRST_OF_MAY = (date(2026, 5, 1) - date(1970, 1, 1)).days
