@@ -84,11 +84,11 @@ class OwnActivity(msgspec.Struct, frozen=True, eq=False):
     item_index: NDArray[np.int32]
     worth: NDArray[np.float32]
 
-    def of(self, covered: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Places here and in `covered` (ascending, too) of the items that are in both, intp[m] each."""
+    def of(self, covered: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Places here of those `covered` (ascending, too) that are here, intp[m], and which are, bool[n]."""
         # Few are looked for among few: np.intersect1d takes several times as long.
         places = self.item_index.searchsorted(covered)
-        mine = (self.item_index.take(places, mode="clip") == covered).nonzero()[0]
+        mine = self.item_index.take(places, mode="clip") == covered
         return places[mine], mine
 
     def given(self, covered: NDArray[np.int32], history: HistoryVector) -> NDArray[np.float32] | None:
@@ -97,7 +97,7 @@ class OwnActivity(msgspec.Struct, frozen=True, eq=False):
         if len(own) == 0:
             return None
         given = np.zeros(len(history), dtype=np.float32)
-        given[history.item_index.searchsorted(self.item_index[own])] = self.worth[own]
+        given[history.item_index.searchsorted(self.item_index.take(own))] = self.worth.take(own)
         return given
 
 
@@ -199,7 +199,8 @@ class Projection:
         # reduceat gives an empty segment its next neighbour's first value: leave empty ones out.
         self._starts = self._indptr[:-1][self.known]
         self._by_item = sparse.csc_matrix(coverage[:, self.within])
-        self._worth_of_one = 1 / pooling.top if pooling.kind == "top_mean" else 1.0
+        # The weight of the item of a promotion that covers no other.
+        self._alone = np.array([1 / pooling.top if pooling.kind == "top_mean" else 1], dtype=np.float32)
         self._searches: Searches = ()
         if model is not None and self._one_each:
             covered = np.unique(self._indices) + self.within.start
@@ -332,7 +333,7 @@ class Projection:
         if found is None:
             return None
         items, scores = found
-        scores = scores * np.float32(self._worth_of_one)
+        scores = scores * self._alone
         if own is not None:
             scores[items.searchsorted(own.item_index)] += own.worth
         places = items - np.intp(self.within.start)
@@ -394,11 +395,10 @@ class Projection:
     def _weights_of(
         self, covered: NDArray[np.int32], item_scores: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
-        weights = np.full(len(covered), self._worth_of_one, dtype=np.float32)
         if len(covered) <= 1 or item_scores is None:
-            return weights
+            return self._alone.repeat(len(covered))
         scores = item_scores[covered - self.within.start]
-        weights[:] = 0
+        weights = np.zeros(len(covered), dtype=np.float32)
         match self.pooling.kind:
             case "sum":
                 weights[:] = 1
@@ -431,7 +431,7 @@ class Projection:
         own = None if pooled.own is None else pooled.own.given(covered, reading.history)
         if own is not None:
             signals.append(Signal(OWN_ACTIVITY, model.weights, own, 0.0))
-        base = float(weights @ reading.base(covered))
+        base = float(weights.dot(reading.base(covered)))
         if base != 0:
             nothing = np.zeros(n_entries, dtype=np.float32)
             signals.append(Signal("popularity", model.weights, nothing, base))

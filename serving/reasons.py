@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import reduce
 
 import msgspec
 import numpy as np
@@ -59,41 +60,37 @@ def explain(
     """
     history = reading.history
     signals = pooled.projection.signals(bundle.model, reading, promotion_index=promotion_index, pooled=pooled)
-    by_item, by_kind = _given(signals, history)
-    total = float(np.add.reduce(np.abs(by_item)))
     by_signal = _shares(signals)
-    if total == 0.0:
+    by_kind, whole = _given(signals, history)
+    if whole == 0.0:
         return Explanation([], by_signal)
-    # Item by item, and by kind within an item: a stable sort leaves equal shares in the order of their ids.
-    against = (by_kind.T * (-1 / total)).ravel()
-    found = []
-    for one in against.argsort(kind="stable")[:max_carried].tolist():
-        share = -float(against[one])
+    # Item by item, and by kind within an item: of equal shares the first in the order of their ids is taken.
+    left, found = by_kind.ravel(order="F"), []
+    for _ in range(max_carried):
+        most = int(left.argmax())
+        share = float(left[most]) * (1 / whole)
         if share <= 0.0:
             break
-        place, kind = divmod(one, len(KINDS))
+        left[most] = 0.0
+        place, kind = divmod(most, len(KINDS))
         site_id, item_id = bundle.items.pair(int(history.item_index[place]))
         occurred_at = events.newest(site_id, item_id, KINDS[kind])
         found.append(Carried(site_id, item_id, KINDS[kind], share, occurred_at))
     return Explanation(found, by_signal)
 
 
-def _given(
-    signals: Sequence[Signal], history: HistoryVector
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each entry of the history gave, float64[n], and the same by kind of activity, [n_kinds, n]."""
+def _given(signals: Sequence[Signal], history: HistoryVector) -> tuple[NDArray[np.float64], float]:
+    """What each entry gave by kind of activity, float64[n_kinds, n], and Σ|c| of all entries."""
     # Signals that weigh the kinds alike are split together.
     alike: dict[int, tuple[InteractionWeights, NDArray[np.float32]]] = {}
     for signal in signals:
         key = id(signal.weights)
         given = signal.given if key not in alike else alike[key][1] + signal.given
         alike[key] = signal.weights, given
-    by_item, by_kind = np.zeros(len(history)), np.zeros(history.by_kind.shape)
-    for weights, given in alike.values():
-        weighed = history.weighed(weights)
-        by_item += given
-        by_kind += weighed.by_kind * (given / np.maximum(weighed.total, _TINY))
-    return by_item, by_kind
+    by_item = [(history.weighed(weights), given.astype(np.float64)) for weights, given in alike.values()]
+    by_kind = [weighed.by_kind * (given / np.maximum(weighed.total, _TINY)) for weighed, given in by_item]
+    whole = np.add.reduce(np.abs(reduce(np.add, [given for _, given in by_item])))
+    return reduce(np.add, by_kind), float(whole)
 
 
 def _shares(signals: Sequence[Signal]) -> dict[str, float]:
