@@ -178,6 +178,11 @@ class FittedBlend:
         """The unfitted blend."""
         return read_blend(self.parameters())
 
+    @property
+    def has_prior(self) -> bool:
+        """Whether popularity has a part."""
+        return self.popularity != 0
+
     @cached_property
     def prior(self) -> NDArray[np.float32]:
         """Popularity's part before any history is known, float32[n_items]."""

@@ -81,6 +81,7 @@ class FittedFactors:
     """
 
     kind: ClassVar[str]
+    has_prior: ClassVar[bool] = False
     made_by: ClassVar[type]
     items: ItemIds
     weights: InteractionWeights

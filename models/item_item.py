@@ -50,6 +50,7 @@ class FittedItemItem:
     """
 
     kind: ClassVar[str]
+    has_prior: ClassVar[bool] = False
     made_by: ClassVar[type]
     items: ItemIds
     weights: InteractionWeights

@@ -47,6 +47,7 @@ class FittedPopularity:
     """
 
     kind: ClassVar[str] = "popularity"
+    has_prior: ClassVar[bool] = True
     items: ItemIds
     weights: InteractionWeights
     prior: NDArray[np.float32]

@@ -423,17 +423,17 @@ class Projection:
         """What each signal gave to a promotion's pooled score, by entry of the history; they sum to it.
 
         The model's members, if it has several; where they gave anything, the consumer's own activity with
-        what is covered; and popularity, which is due to no entry.
+        what is covered; and popularity, if the model knows of any, which is due to no entry.
         """
-        n_entries, covered = len(reading.history), self.covered(promotion_index)
+        covered = self.covered(promotion_index)
         weights = self._weights_of(covered, pooled.item_scores)
         signals = members_explained(model, reading, covered, weights)
         own = None if pooled.own is None else pooled.own.given(covered, reading.history)
         if own is not None:
             signals.append(Signal(OWN_ACTIVITY, model.weights, own, 0.0))
-        base = float(weights.dot(reading.base(covered)))
-        if base != 0:
-            nothing = np.zeros(n_entries, dtype=np.float32)
+        if model.has_prior:
+            nothing = np.zeros(len(reading.history), dtype=np.float32)
+            base = float(weights.dot(reading.base(covered)))
             signals.append(Signal("popularity", model.weights, nothing, base))
         return signals
 

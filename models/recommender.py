@@ -104,6 +104,11 @@ class FittedRecommender(Protocol):
         """What each item scores before any history is known, float32[n_items]."""
         ...
 
+    @property
+    def has_prior(self) -> bool:
+        """Whether an item may score without a history; if not, `prior` and every `base` are zeros."""
+        ...
+
     def read(self, history: HistoryVector) -> Reading:
         """Take a history in, to score by it and to tell why.
 

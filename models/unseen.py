@@ -64,6 +64,11 @@ class FittedWithUnseen:
         """The model's."""
         return self.model.weights
 
+    @property
+    def has_prior(self) -> bool:
+        """The model's."""
+        return self.model.has_prior
+
     @cached_property
     def prior(self) -> NDArray[np.float32]:
         """What each item scores before any history is known, float32[n_items]."""

@@ -106,6 +106,13 @@ def test_a_part_of_the_items_scores_as_among_all(
             assert np.array_equal(model.read(history).base(part), model.read(history).base()[part])
 
 
+def test_what_has_no_prior_scores_by_the_history_alone(
+    model: FittedRecommender, interactions: Interactions
+) -> None:
+    reading = model.read(interactions.row(0))
+    assert model.has_prior == model.prior.any() == reading.base().any()
+
+
 def test_an_extreme_history_still_has_finite_scores(model: FittedRecommender) -> None:
     assert np.isfinite(model.score(history_of((0, 1e6), (1, 1e-6)))).all()
 
