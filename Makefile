@@ -53,9 +53,10 @@ LESS_ingest := --rows 200000 --repeats 1
 LESS_memory := --decisions 1000
 LESS_new_items := --kind als
 LESS_retrain := --budget 20
+LESS_unseen := --only made --budget 10
 LESS_scale := --promotions 100000 --consumers 100000 --histories 100 --rounds 1
 BENCHMARKS := decision serving ingest freshness swap memory batch scale features faults retrain redemptions \
-  new_items
+  new_items unseen
 
 bench: setup  ## run the benchmarks; renews the tables of docs/benchmarks.md
 	@mkdir -p var/benchmarks
