@@ -14,7 +14,8 @@ from storage.errors import DatabaseUnavailable
 Asked = TypeVar("Asked")
 Found = TypeVar("Found")
 
-MOST_TOGETHER = 32
+MOST_TOGETHER = 4
+"""More cost hardly less each, and all would wait for the last: the database reads some while others go on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

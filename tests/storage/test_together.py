@@ -55,7 +55,7 @@ def test_who_asks_at_the_same_time_is_read_at_once_and_told_what_they_would_be_t
             assert sizes == [1] * N_CONSUMERS
             sizes.clear()
             at_once = await asyncio.gather(*map(read, people))
-            assert sizes == [MOST_TOGETHER, N_CONSUMERS - MOST_TOGETHER]
+            assert sizes == [MOST_TOGETHER] * (N_CONSUMERS // MOST_TOGETHER)
         return alone, at_once
 
     alone, at_once = asyncio.run(ask())
@@ -72,10 +72,10 @@ def test_who_asks_while_as_much_is_read_as_may_be_is_read_next_with_all_who_aske
             first = asyncio.create_task(read(people[0]))
             while not sizes:
                 await asyncio.sleep(0)
-            await asyncio.gather(first, *map(read, people[1:9]))
+            await asyncio.gather(first, *map(read, people[1 : 2 * MOST_TOGETHER]))
             return sizes
 
-    assert asyncio.run(ask()) == [1, 8]
+    assert asyncio.run(ask()) == [1, MOST_TOGETHER, MOST_TOGETHER - 1]
 
 
 def test_each_has_a_limit_of_its_own(database_url, people):
