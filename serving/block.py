@@ -15,7 +15,7 @@ from features.history_block import HistoryBlock
 from models.block import read_block, readable
 from models.bundle import Bundle
 from models.projection import EVERY_PROMOTION, PooledScores, Projection
-from serving.decision import best
+from serving.decision import best, rank_tailored
 
 _TOGETHER_BYTES = 8 << 20
 
@@ -122,12 +122,15 @@ def _rank_one_by_one(
 ) -> None:
     """Where there is a shortlist it decides, as it does for each of them alone."""
     for row in np.flatnonzero(ranking.tailored).tolist():
-        eligible, reading = asked.may_show(int(asked.group[row])), bundle.model.read(histories[row])
-        pooled = projection.shortlist(reading, bundle.weights, n=asked.n)
-        if pooled is None or np.count_nonzero(few := eligible[pooled.places]) < asked.n:
-            scores, few = reading.score(projection.within), eligible
-            pooled = projection.pool(scores, history=reading.history, weights=bundle.weights)
-        ranking.put(row, pooled, best(pooled, few, n=asked.n))
+        found = rank_tailored(
+            bundle.model.read(histories[row]),
+            projection,
+            asked.may_show(int(asked.group[row])).__getitem__,
+            n=asked.n,
+            weights=bundle.weights,
+        )
+        if found is not None:
+            ranking.put(row, *found)
 
 
 def _rank_together(

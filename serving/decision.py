@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.history import history_vector
+from features.weights import InteractionWeights
 from models.errors import EmptyHistory
 from models.projection import EVERY_PROMOTION, PooledScores, Projection
 from models.recommender import Reading
@@ -22,6 +23,10 @@ from storage.reader import ConsumerRecord
 
 _TOKEN_REASONS = 3
 _TOKEN_TITLE_CHARS = 100
+
+
+Among = NDArray[np.intp] | slice
+"""Places of some promotions, or of all."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,48 +130,43 @@ def rank(ask: Ask, record: ConsumerRecord, *, shelf: Shelf, model: LiveModel) ->
     reading = _read(ask, record, model=model)
     if reading is None:
         return _by_popularity(ask, record, shelf.projection, shelf=shelf, model=model)
-    few = _among_few(ask, record, reading, shelf.projection, shelf=shelf, model=model)
-    if few is not None:
-        return few
-    scores = reading.score(shelf.projection.within)
-    return _among_all(ask, record, reading, scores, shelf.projection, shelf=shelf, model=model)
+
+    def may_show(among: Among) -> NDArray[np.bool_]:
+        return _may_show(ask, record, shelf=shelf, among=among)
+
+    found = rank_tailored(reading, shelf.projection, may_show, n=ask.n, weights=model.bundle.weights)
+    return None if found is None else Ranking("tailored", *found, reading, None)
 
 
-def _among_few(
-    ask: Ask,
-    record: ConsumerRecord,
+def rank_tailored(
     reading: Reading,
     projection: Projection,
+    may_show: Callable[[Among], NDArray[np.bool_]],
     *,
-    shelf: Shelf,
-    model: LiveModel,
-) -> Ranking | None:
-    """Rank the shortlist; None where there is none or too few of it may be shown."""
-    pooled = projection.shortlist(reading, model.bundle.weights, n=ask.n)
-    if pooled is None:
-        return None
-    few = _may_show(ask, record, shelf=shelf, among=pooled.places)
-    if np.count_nonzero(few) < ask.n:
-        return None
-    return Ranking("tailored", pooled, best(pooled, few, n=ask.n), reading, None)
+    n: int,
+    weights: InteractionWeights,
+) -> tuple[PooledScores, NDArray[np.intp]] | None:
+    """Rank for one history: the shortlist if there is one and enough of it may be shown, else everything.
 
+    Parameters
+    ----------
+    may_show : which promotions among some may be shown, bool[n].
 
-def _among_all(
-    ask: Ask,
-    record: ConsumerRecord,
-    reading: Reading,
-    scores: NDArray[np.float32],
-    projection: Projection,
-    *,
-    shelf: Shelf,
-    model: LiveModel,
-) -> Ranking | None:
-    """Rank by the scores of all items."""
-    eligible = _may_show(ask, record, shelf=shelf)
+    Returns
+    -------
+    What was pooled, and where the best are in it, best first; None where nothing may be shown.
+    """
+    pooled = projection.shortlist(reading, weights, n=n)
+    if pooled is not None:
+        few = may_show(pooled.places)
+        if np.count_nonzero(few) >= n:
+            return pooled, best(pooled, few, n=n)
+    eligible = may_show(EVERY_PROMOTION)
     if not eligible.any():
         return None
-    pooled = projection.pool(scores, history=reading.history, weights=model.bundle.weights)
-    return Ranking("tailored", pooled, best(pooled, eligible, n=ask.n), reading, None)
+    scores = reading.score(projection.within)
+    pooled = projection.pool(scores, history=reading.history, weights=weights)
+    return pooled, best(pooled, eligible, n=n)
 
 
 def _by_popularity(
@@ -189,7 +189,7 @@ def _by_popularity(
 
 
 def _may_show(
-    ask: Ask, record: ConsumerRecord, *, shelf: Shelf, among: NDArray[np.intp] | slice = EVERY_PROMOTION
+    ask: Ask, record: ConsumerRecord, *, shelf: Shelf, among: Among = EVERY_PROMOTION
 ) -> NDArray[np.bool_]:
     return shelf.eligible(ask.now, placement=ask.placement, audiences=record.audiences, among=among)
 
