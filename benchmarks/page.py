@@ -20,6 +20,7 @@ _PART = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ALL = "all"
 # A benchmark and its load keep two cores busy, which the next one still sees.
 _BUSY = 2
+_DESCRIBE = ("protocol", "site_id", "segment", "metric", "k", "n_queries")
 _UNITS = {"us": "µs", "ms": "ms", "s": "s", "mb": "MB"}
 
 Figures = Mapping[str, Any]
@@ -72,10 +73,15 @@ def _summary(figures: Mapping[str, Figures]) -> Iterator[str]:
 
 
 def _one(name: str, figures: Figures) -> Iterator[str]:
-    rows = figures["rows"]
+    rows = _first_metric(figures["rows"])
     columns = list(
         dict.fromkeys(key for row in rows for key, value in row.items() if not isinstance(value, list | dict))
     )
+    alike = {column: rows[0][column] for column in columns if len(rows) > 1 and _is_alike(column, rows)}
+    columns = [column for column in columns if column not in alike]
+    if alike:
+        yield "All: " + ", ".join(f"{_heading(column)} {_number(value)}" for column, value in alike.items())
+        yield ""
     yield from _table(
         [_heading(column) for column in columns],
         [[_number(row[column]) if column in row else "" for column in columns] for row in rows],
@@ -87,6 +93,19 @@ def _one(name: str, figures: Figures) -> Iterator[str]:
     machine = figures["machine"]
     when = f"{machine.get('day', 'day unknown')}.{_disturbed(machine)}"
     yield f"{ratios}. `python -m benchmarks.{name}`{asked}, {when}"
+
+
+def _first_metric(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Of rows that tell several metrics, those of the first one: the file has them all."""
+    if not rows or "metric" not in rows[0]:
+        return rows
+    first = rows[0]["metric"], rows[0]["k"]
+    return [row for row in rows if (row["metric"], row["k"]) == first]
+
+
+def _is_alike(column: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a column describes its row and all rows say the same in it."""
+    return column in _DESCRIBE and all(row.get(column) == rows[0][column] for row in rows)
 
 
 def _disturbed(machine: Mapping[str, Any]) -> str:

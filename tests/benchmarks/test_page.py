@@ -114,3 +114,14 @@ def test_every_benchmark_is_run_by_make_bench_and_has_a_place_on_the_page():
 def test_an_aim_says_how_many_times_as_good_as_it_must_be_a_ratio_is():
     assert AIMS["decision_vs_noop"].times(1.0) == AIMS["p99_ms_at_half_rate"].times(20.0) == 0.5
     assert not AIMS["swap_failed"].reached(1.0)
+
+
+def test_of_several_metrics_the_first_is_shown_and_what_all_rows_say_alike_is_said_once():
+    rows = [
+        {"model": model, "segment": "all", "metric": metric, "k": 10, "mean": mean}
+        for model, ndcg in (("als", 0.25), ("popularity", 0.2))
+        for metric, mean in (("ndcg", ndcg), ("recall", 0.9))
+    ]
+    page = renew("<!-- figures: many -->\n<!-- end -->", {"many": {**SLOW, "rows": rows}})
+    assert "All: segment all, metric ndcg, k 10\n\n| model | mean |\n|---|---|\n| als | 0.250 |" in page
+    assert "0.900" not in page
