@@ -70,21 +70,24 @@ class Together(Generic[Asked, Found]):
 
     def _begin(self) -> None:
         if len(self._under_way) < self._at_once:
-            task = asyncio.get_running_loop().create_task(self._work())
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            self._under_way.add(asyncio.get_running_loop().create_task(self._work()))
 
     async def _work(self) -> None:
-        while self._waiting:
-            block, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
-            if self._waiting:
-                self._begin()
-            try:
-                await self._answer(block)
-            except asyncio.CancelledError:
-                for one in block:
-                    one.told.cancel()
-                raise
+        try:
+            while self._waiting:
+                block, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+                if self._waiting:
+                    self._begin()
+                try:
+                    await self._answer(block)
+                except asyncio.CancelledError:
+                    for one in block:
+                        one.told.cancel()
+                    raise
+        finally:
+            # In the turn in which nobody waits any more: who asks next begins anew, or waits for ever.
+            if (task := asyncio.current_task()) is not None:
+                self._under_way.discard(task)
 
     async def _answer(self, block: Sequence[_Waiting[Asked, Found]]) -> None:
         try:

@@ -78,6 +78,16 @@ def test_who_asks_while_as_much_is_read_as_may_be_is_read_next_with_all_who_aske
     assert asyncio.run(ask()) == [1, MOST_TOGETHER, MOST_TOGETHER - 1]
 
 
+def test_who_asks_again_as_soon_as_they_are_told_finds_a_place_free(database_url, people):
+    async def ask():
+        async with queue(database_url, at_once=1) as (read, sizes), asyncio.timeout(20):
+            for who in people[:5]:
+                await read(who)
+            return sizes
+
+    assert asyncio.run(ask()) == [1] * 5
+
+
 def test_each_has_a_limit_of_its_own(database_url, people):
     async def ask():
         async with queue(database_url) as (read, sizes):
