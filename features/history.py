@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features.ids import ItemIds
 from features.weights import FIXED_POINT_ONE, KINDS, InteractionWeights
-from storage.recent import Event, Events
+from storage.recent import TIME_BYTES, Event, Events, days_of
 
 _1970 = date(1970, 1, 1).toordinal()
 _NO_ITEMS: dict[str, int] = {}
@@ -102,10 +102,11 @@ def history_vector(
     events = events.first(weights.max_events_per_consumer)
     # Every decision goes through here, event by event: what can be looked up all at once is.
     sites = map(items.columns.get, events.site_ids, repeat(_NO_ITEMS))
-    item = np.array(list(map(_LOOK_UP, sites, events.item_ids, repeat(_UNKNOWN))), dtype=np.int64)
-    kind, worth = events.kind(), worths_of(events.days(), weights, now=now)
-    counts = (item != _UNKNOWN) & (worth > 0)
-    if not counts.all():
+    columns = list(map(_LOOK_UP, sites, events.item_ids, repeat(_UNKNOWN)))
+    item, kind = np.array(columns, dtype=np.int64), events.kind()
+    worth = worths_of(events.times, weights, now=now)
+    if _UNKNOWN in columns or not worth.all():
+        counts = (item != _UNKNOWN) & (worth > 0)
         item, kind, worth = item[counts], kind[counts], worth[counts]
     item_index, place = _numbered(item)
     n_items = len(item_index)
@@ -116,14 +117,12 @@ def history_vector(
 
 def _numbered(item: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
     """The different ones, ascending, and the place of each among them; of few, faster than np.unique."""
-    order = item.argsort(kind="stable")
-    ordered = item[order]
+    ordered = np.sort(item)
     is_first = np.empty(len(ordered), dtype=np.bool_)
     is_first[:1] = True
     np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-    place = np.empty(len(order), dtype=np.intp)
-    place[order] = is_first.cumsum() - 1
-    return ordered[is_first], place
+    different = ordered[is_first]
+    return different, different.searchsorted(item)
 
 
 def from_fixed_point(fixed: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float32]:
@@ -132,21 +131,21 @@ def from_fixed_point(fixed: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[
     return (fixed * (1 / FIXED_POINT_ONE)).astype(np.float32, order="C")
 
 
-def worths_of(day: NDArray[np.int32], weights: InteractionWeights, *, now: datetime) -> NDArray[np.int64]:
+def worths_of(times: bytes, weights: InteractionWeights, *, now: datetime) -> NDArray[np.int64]:
     """What each event counts by its age, in 1/2²⁴; 0 outside of the window.
 
     Parameters
     ----------
-    day : int32[n]
-        UTC days since 1970, `NO_DAY` where there is no time.
+    times : bytes
+        As PostgreSQL sends them: see `storage.recent.days_of`.
     now : datetime
         An aware time.
     """
     decay, today = weights.decay_table, _utc_day(now)
     if len(decay) == 1 and weights.window_days is None:
-        return decay.repeat(len(day))
-    # What is from the future or has no time has the age 0.
-    age = np.maximum(today - day.astype(np.int64), 0)
+        return decay.repeat(len(times) // TIME_BYTES)
+    age = today - days_of(times)
+    # What is from the future or has no time, below 0, has the age 0.
     worth = decay.take(age, mode="clip")
     return worth if weights.window_days is None else np.where(age <= weights.window_days, worth, 0)
 

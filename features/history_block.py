@@ -96,7 +96,7 @@ def history_block(
     columns, nothing = items.columns, dict[str, int]()
     column = [columns.get(site, nothing).get(item, -1) for site, item in events.items]
     found = np.array(column, dtype=np.int64).take(events.item)
-    worth = worths_of(events.day, weights, now=now)
+    worth = worths_of(events.times, weights, now=now)
     row = np.repeat(np.arange(len(events.indptr) - 1), np.diff(events.indptr))
     counts = (found >= 0) & (worth > 0)
     if not counts.all():

@@ -109,7 +109,7 @@ def to_als_confidence(confidence: Any, alpha: float) -> Any:
             (to_als_confidence(confidence.data, alpha), confidence.indices, confidence.indptr),
             shape=confidence.shape,
         )
-    return (1.0 + alpha * confidence.astype(np.float64)).astype(np.float32)
+    return (1.0 + np.multiply(alpha, confidence, dtype=np.float64)).astype(np.float32)
 
 
 def train_als(

@@ -222,7 +222,6 @@ class FactorsReading(msgspec.Struct, frozen=True, eq=False):
     ) -> NDArray[np.float32]:
         """bᵢ · yⱼᵀ A⁻¹ yᵢ for every entry i of the history, float32[n]; they sum to the score of j."""
         wanted = self.model.item_factors.take(item_index, axis=0)
-        # Of so few numbers `dot` takes half as long as `@`.
         if wanted.ndim == 2:
             wanted = wanted.sum(axis=0) if item_weight is None else item_weight.dot(wanted)
         given = self.target * self.seen.dot(self.solve(wanted))
@@ -242,24 +241,25 @@ def user_step_solved(
         The diagonal of YᵀY.
     """
     diagonal = np.float32(step.scale) * spectrum + np.float32(step.ridge)
-    right = step.target @ seen
+    # Of so few numbers `dot` takes half as long as `@`.
+    right = step.target.dot(seen)
     # The larger system takes longer to factor, but each solution with it is a single call.
     if 2 * len(seen) >= len(diagonal):
-        system = np.asarray((seen.T * step.weight) @ seen, dtype=np.float32)
+        system = (seen.T * step.weight).dot(seen)
         system.reshape(-1)[:: len(system) + 1] += diagonal
         return _solved(system, right)
     # (D + Yᵤᵀ W Yᵤ)⁻¹ r = D⁻¹ r − Sᵀ (W⁻¹ + S Yᵤᵀ)⁻¹ S r with S = Yᵤ D⁻¹.
     inverse = np.asarray(1 / diagonal, dtype=np.float32)
     spread = np.asarray(seen * inverse, dtype=np.float32)
-    inner = np.asarray(spread @ seen.T, dtype=np.float32)
+    inner = spread.dot(seen.T)
     # What hardly weighs anything has a very great inverse, and as little to say.
     inner.reshape(-1)[:: len(inner) + 1] += 1 / np.maximum(step.weight, _LEAST_WEIGHT)
-    found, solve_inner = _solved(inner, spread @ right)
+    found, solve_inner = _solved(inner, spread.dot(right))
 
     def solve(right: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(right * inverse - solve_inner(spread @ right) @ spread)
+        return np.asarray(right * inverse - solve_inner(spread.dot(right)).dot(spread))
 
-    return np.asarray(right * inverse - found @ spread), solve
+    return np.asarray(right * inverse - found.dot(spread)), solve
 
 
 def fold_in(model: FittedFactors, histories: HistoryBlock) -> NDArray[np.float32]:

@@ -65,14 +65,13 @@ def explain(
     if whole == 0.0:
         return Explanation([], by_signal)
     # Item by item, and by kind within an item: of equal shares the first in the order of their ids is taken.
-    left, found = by_kind.ravel(order="F"), []
-    for _ in range(max_carried):
-        most = int(left.argmax())
-        share = float(left[most]) * (1 / whole)
+    cells, found = by_kind.ravel(order="F"), []
+    most = (-cells).argsort(kind="stable")[:max_carried]
+    for cell, given in zip(most.tolist(), cells.take(most).tolist(), strict=True):
+        share = given * (1 / whole)
         if share <= 0.0:
             break
-        left[most] = 0.0
-        place, kind = divmod(most, len(KINDS))
+        place, kind = divmod(cell, len(KINDS))
         site_id, item_id = bundle.items.pair(int(history.item_index[place]))
         occurred_at = events.newest(site_id, item_id, KINDS[kind])
         found.append(Carried(site_id, item_id, KINDS[kind], share, occurred_at))

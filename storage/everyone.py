@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from storage.database import Connection
 from storage.reader import NEWEST, UNLESS, recent
-from storage.recent import BETWEEN_EVENTS, KINDS_SENT, TIMES_SENT, days_of, places_of
+from storage.recent import BETWEEN_EVENTS, KINDS_SENT, TIMES_SENT, places_of
 
 _BETWEEN_IDS = "\x1e"
 
@@ -96,15 +96,15 @@ class EventBlock(msgspec.Struct, frozen=True, eq=False):
         Places in `items`.
     kind : int8[n_events]
         Places in `ACTIVITY_KINDS`.
-    day : int32[n_events]
-        UTC days since 1970; `storage.recent.NO_DAY` for an event without a time.
+    times : bytes
+        As PostgreSQL sends them: see `storage.recent.days_of`.
     """
 
     indptr: NDArray[np.int64]
     items: list[tuple[str, str]]
     item: NDArray[np.int32]
     kind: NDArray[np.int8]
-    day: NDArray[np.int32]
+    times: bytes
 
 
 class ConsumerBlock(msgspec.Struct, frozen=True, eq=False):
@@ -157,7 +157,7 @@ def _take_apart(rows: Sequence[tuple[Any, ...]]) -> ConsumerBlock:
         items=items,
         item=item,
         kind=places_of("".join(kinds)),
-        day=days_of(b"".join(filter(None, times))),
+        times=b"".join(filter(None, times)),
     )
     return ConsumerBlock(list(consumer_ids), [frozenset(one or ()) for one in audiences], events)
 

@@ -13,14 +13,16 @@ from storage.events import ACTIVITY_KINDS
 Event = tuple[str, str | None, str, datetime | None]
 """One activity: site id, item id, kind, when it occurred."""
 
-NO_DAY: Final = np.iinfo(np.int32).max
-"""The day of an event without a time."""
-
 # PostgreSQL tells times as microseconds since 2000, in eight bytes, the greatest first.
+TIME_BYTES: Final = 8
 _2000: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _FROM_1970_TO_2000_DAYS: Final = (_2000.date() - date(1970, 1, 1)).days
 _DAY_US: Final = 86_400_000_000
-_INFINITY: Final = np.iinfo(np.int64).max
+_INFINITY: Final = int(np.iinfo(np.int64).max)
+NO_DAY: Final = _INFINITY // _DAY_US + _FROM_1970_TO_2000_DAYS
+"""The day of an event without a time: later than any."""
+
+_FIRST_DIGIT: Final = np.int8(ord("0"))
 _DIGITS: Final = {kind: str(place) for place, kind in enumerate(ACTIVITY_KINDS)}
 
 # No id has a control character in it (`storage.fields`).
@@ -49,7 +51,7 @@ class Events(msgspec.Struct, frozen=True):
     kinds
         A digit each, its place in `ACTIVITY_KINDS`.
     times
-        As PostgreSQL sends them; `days` and iterating tell what they mean.
+        As PostgreSQL sends them; `days_of` and iterating tell what they mean.
     """
 
     site_ids: Sequence[str] = ()
@@ -84,15 +86,13 @@ class Events(msgspec.Struct, frozen=True):
 
     def first(self, n: int) -> Self:
         """The first n of them."""
-        return type(self)(self.site_ids[:n], self.item_ids[:n], self.kinds[:n], self.times[: 8 * n])
+        if len(self) <= n:
+            return self
+        return type(self)(self.site_ids[:n], self.item_ids[:n], self.kinds[:n], self.times[: TIME_BYTES * n])
 
     def kind(self) -> NDArray[np.int8]:
         """Place of each kind in `ACTIVITY_KINDS`, int8[n]."""
         return places_of(self.kinds)
-
-    def days(self) -> NDArray[np.int32]:
-        """UTC days since 1970, int32[n]; `NO_DAY` where there is no time."""
-        return days_of(self.times)
 
     def newest(self, site_id: str, item_id: str, kind: str) -> datetime | None:
         """When an activity of this kind with an item occurred last; None if it is not here or has no time."""
@@ -106,17 +106,17 @@ class Events(msgspec.Struct, frozen=True):
                 return self._time(place)
 
     def _time(self, place: int) -> datetime | None:
-        since_2000_us = int.from_bytes(self.times[8 * place : 8 * place + 8], "big", signed=True)
+        since_2000_us = int.from_bytes(
+            self.times[TIME_BYTES * place : TIME_BYTES * (place + 1)], "big", signed=True
+        )
         return None if since_2000_us == _INFINITY else _2000 + timedelta(microseconds=since_2000_us)
 
 
 def places_of(kinds: str) -> NDArray[np.int8]:
     """Place in `ACTIVITY_KINDS` of each digit, int8[n]."""
-    return np.frombuffer(kinds.encode(), dtype=np.int8) - np.int8(ord("0"))
+    return np.frombuffer(kinds.encode(), dtype=np.int8) - _FIRST_DIGIT
 
 
-def days_of(times: bytes) -> NDArray[np.int32]:
-    """UTC days since 1970 of times as PostgreSQL sends them, int32[n]; `NO_DAY` for infinity."""
-    since_2000_us = np.frombuffer(times, dtype=">i8").astype(np.int64)
-    day = since_2000_us // _DAY_US + _FROM_1970_TO_2000_DAYS
-    return np.where(since_2000_us == _INFINITY, NO_DAY, day).astype(np.int32)
+def days_of(times: bytes) -> NDArray[np.int64]:
+    """UTC days since 1970 of times as PostgreSQL sends them, int64[n]; `NO_DAY` for infinity."""
+    return np.frombuffer(times, dtype=">i8") // _DAY_US + _FROM_1970_TO_2000_DAYS

@@ -34,12 +34,12 @@ class SubscriberOrigins(CORSMiddleware):
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        origin = headers.get("origin")
-        if origin is None and scope["method"] == "POST":
+        if scope["method"] == "POST" and not any(name == b"origin" for name, _ in scope["headers"]):
             # A server's call, which no cache keeps: nothing depends on who asks.
             await self.app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
         if origin is None or not self.is_allowed_origin(origin):
             headers = _NO_HEADERS
         elif scope["method"] == "OPTIONS" and "access-control-request-method" in headers:

@@ -1,6 +1,6 @@
 """Many histories made together are those that are made one by one, bit for bit."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from features.history_block import HistoryBlock, history_block
 from features.ids import ItemIds
 from features.weights import KINDS, InteractionWeights
 from storage.everyone import EventBlock
-from storage.recent import NO_DAY, Event
+from storage.recent import Event, Events
 
 NOW = datetime(2026, 3, 10, 1, tzinfo=UTC)
 ITEMS = ItemIds({"books": ["1", "2", "3"], "music": ["1"]})
@@ -34,13 +34,12 @@ weightings = st.builds(
 def event_block(consumers: list[list[Event]]) -> EventBlock:
     events = [event for mine in consumers for event in mine]
     items = sorted({(site, item or "") for site, item, _, _ in events})
-    days = [NO_DAY if at is None else (at.date() - date(1970, 1, 1)).days for *_, at in events]
     return EventBlock(
         np.cumsum([0, *map(len, consumers)], dtype=np.int64),
         items,
         np.array([items.index((site, item or "")) for site, item, _, _ in events], dtype=np.int32),
         np.array([KINDS.index(kind) for _, _, kind, _ in events], dtype=np.int8),
-        np.array(days, dtype=np.int32),
+        Events.of((site, item or "-", kind, at) for site, item, kind, at in events).times,
     )
 
 

@@ -11,7 +11,7 @@ from storage.consumers import link_identifier
 from storage.events import ACTIVITY_KINDS, NETWORK
 from storage.everyone import ConsumerBlock, count_consumers, read_everyone
 from storage.reader import ConsumerReader, Wanted
-from storage.recent import NO_DAY
+from storage.recent import NO_DAY, days_of
 from storage.sources import register_source, withdraw_source
 
 FIRST_OF_MAY = (date(2026, 5, 1) - date(1970, 1, 1)).days
@@ -24,7 +24,7 @@ def events_of(block: ConsumerBlock, row: int) -> list[tuple[str, str, str, int]]
         (
             *events.items[events.item[place]],
             ACTIVITY_KINDS[events.kind[place]],
-            int(events.day[place]),
+            int(days_of(events.times)[place]),
         )
         for place in places
     ]
