@@ -15,7 +15,7 @@ from serving.api import create_app
 from serving.browser.contact import read_signals
 from serving.browser.me import create_page
 from serving.errors import headers_of, problem_of, status_of
-from serving.guard.wrappers import GuardedService
+from serving.guard.wrappers import MOUNTED, GuardedService
 from serving.requests import DecisionRequest, read_request
 from serving.runtime import Runtime
 
@@ -26,6 +26,7 @@ REQUEST_TIMEOUT_S = 5
 
 # One per worker process; made without I/O, opened by the hook below.
 RUNTIME = Runtime()
+API = create_app(RUNTIME)
 
 
 @bentoml.service(
@@ -35,7 +36,7 @@ RUNTIME = Runtime()
     # A regular expression: our routes are not traced, which takes longer than most of them.
     tracing={"excluded_urls": "/v1/"},
 )
-@bentoml.asgi_app(create_app(RUNTIME), path="/v1")
+@bentoml.asgi_app(API, path=MOUNTED)
 @bentoml.asgi_app(create_page(RUNTIME), path="/me")
 class TailoredPromotions:
     """Shows each visitor the one promotion that fits this person best.
@@ -98,7 +99,7 @@ class TailoredPromotions:
         return Response(msgspec.json.encode(decision), media_type="application/json")  # type: ignore[return-value]
 
 
-TailoredPromotions.add_asgi_middleware(GuardedService, runtime=RUNTIME)  # type: ignore[attr-defined]
+TailoredPromotions.add_asgi_middleware(GuardedService, runtime=RUNTIME, api=API)  # type: ignore[attr-defined]
 
 
 def log_like_bentoml() -> None:
