@@ -6,9 +6,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -90,7 +89,7 @@ def post_at_rate(
     ------
     RuntimeError when a single answer was not a 200.
     """
-    return asyncio.run(_post_at_rate(url, body, headers=headers, per_second=per_second, seconds=seconds))
+    return uvloop.run(_post_at_rate(url, body, headers=headers, per_second=per_second, seconds=seconds))
 
 
 def post_each(
@@ -112,85 +111,78 @@ def post_each(
 async def _post_at_rate(
     url: str, body: bytes, *, headers: Mapping[str, str], per_second: float, seconds: float
 ) -> Load:
-    parts = urlsplit(url)
-    question = _question(url, body, headers)
+    loop, question = asyncio.get_running_loop(), _question(url, body, headers)
     gaps = np.random.default_rng(0).exponential(1 / per_second, size=max(1, round(per_second * seconds)))
-    opened: list[asyncio.StreamWriter] = []
-    free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    free: list[_Connection] = []
+    opened: list[_Connection] = []
     milliseconds: list[float] = []
 
     async def ask(due: float) -> None:
-        if free:
-            reader, writer = free.pop()
-        else:
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
-            opened.append(writer)
-        writer.write(question)
-        status = await reader.readuntil(b"\r\n\r\n")
-        length = _LENGTH.search(status)
-        if not status.startswith(b"HTTP/1.1 200 ") or length is None:
-            raise RuntimeError(f"{url} answered {status.decode()}")
-        await reader.readexactly(int(length[1]))
-        milliseconds.append(1000 * (time.perf_counter() - due))
-        free.append((reader, writer))
+        connection = free.pop() if free else await _connect(url, opened)
+        await connection.ask(question)
+        milliseconds.append(1000 * (loop.time() - due))
+        free.append(connection)
 
-    started = time.perf_counter()
+    started = loop.time()
     try:
         async with asyncio.TaskGroup() as tasks:
             for due in (started + gaps.cumsum()).tolist():
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                if due > loop.time():
+                    await asyncio.sleep(due - loop.time())
                 tasks.create_task(ask(due))
     finally:
-        for writer in opened:
-            writer.close()
-        await asyncio.gather(*(writer.wait_closed() for writer in opened), return_exceptions=True)
-    return Load(len(milliseconds) / (time.perf_counter() - started), np.array(milliseconds))
+        for connection in opened:
+            connection.hang_up()
+    return Load(len(milliseconds) / (loop.time() - started), np.array(milliseconds))
 
 
 async def _post_each(
     url: str, bodies: Sequence[bytes], *, headers: Mapping[str, str], connections: int
 ) -> tuple[Load, list[bytes]]:
-    parts, loop = urlsplit(url), asyncio.get_running_loop()
     questions = iter([_question(url, body, headers) for body in bodies])
-    opened = [
-        await loop.create_connection(partial(_Sender, questions), parts.hostname or "", parts.port or 80)
-        for _ in range(connections)
-    ]
-    senders = [sender for _, sender in opened]
-    started = time.perf_counter()
-    for sender in senders:
-        sender.ask()
+    answers: list[bytes] = []
+    milliseconds: list[float] = []
+    opened: list[_Connection] = []
+
+    async def ask(connection: _Connection) -> None:
+        for question in questions:
+            asked = time.perf_counter()
+            answers.append(await connection.ask(question))
+            milliseconds.append(1000 * (time.perf_counter() - asked))
+
     try:
-        await asyncio.gather(*(sender.done for sender in senders))
+        ready = [await _connect(url, opened) for _ in range(connections)]
+        started = time.perf_counter()
+        await asyncio.gather(*map(ask, ready))
         seconds = time.perf_counter() - started
     finally:
-        for sender in senders:
-            sender.hang_up()
-    milliseconds = np.concatenate([sender.milliseconds for sender in senders])
-    answers = [answer for sender in senders for answer in sender.answers]
-    return Load(len(answers) / seconds, milliseconds), answers
+        for connection in opened:
+            connection.hang_up()
+    return Load(len(answers) / seconds, np.array(milliseconds)), answers
 
 
-class _Sender(asyncio.Protocol):
-    """One connection that takes question after question; `done` when none is left."""
+async def _connect(url: str, opened: "list[_Connection]") -> "_Connection":
+    parts, loop = urlsplit(url), asyncio.get_running_loop()
+    _, connection = await loop.create_connection(_Connection, parts.hostname or "", parts.port or 80)
+    opened.append(connection)
+    return connection
 
-    def __init__(self, questions: Iterator[bytes]) -> None:
-        self.done = asyncio.get_running_loop().create_future()
-        self.milliseconds: list[float] = []
-        self.answers: list[bytes] = []
-        self._questions = questions
+
+class _Connection(asyncio.Protocol):
+    """One kept connection, with one question at a time."""
+
+    def __init__(self) -> None:
         self._received = b""
+        self._told: asyncio.Future[bytes] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
 
-    def ask(self) -> None:
-        question = next(self._questions, None)
-        if question is None:
-            self.done.set_result(None)
-            return
-        self._asked = time.perf_counter()
+    def ask(self, question: bytes) -> "asyncio.Future[bytes]":
+        """The body of the answer; RuntimeError where it is no 200."""
+        self._told = asyncio.get_running_loop().create_future()
         self._transport.write(question)
+        return self._told
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -198,13 +190,11 @@ class _Sender(asyncio.Protocol):
         length = _LENGTH.search(head)
         if not found or (length is not None and len(body) < int(length[1])):
             return
+        self._received = b""
         if not head.startswith(b"HTTP/1.1 200 ") or length is None:
             self._fail(f"not a success: {head.decode()} {body.decode()}")
-            return
-        self.milliseconds.append(1000 * (time.perf_counter() - self._asked))
-        self.answers.append(body)
-        self._received = b""
-        self.ask()
+        elif self._told is not None and not self._told.done():
+            self._told.set_result(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(f"the server hung up: {exc}")
@@ -213,8 +203,8 @@ class _Sender(asyncio.Protocol):
         self._transport.close()
 
     def _fail(self, why: str) -> None:
-        if not self.done.done():
-            self.done.set_exception(RuntimeError(why))
+        if self._told is not None and not self._told.done():
+            self._told.set_exception(RuntimeError(why))
 
 
 def _question(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
