@@ -961,6 +961,8 @@ def _print_benchmark(report: "BenchmarkReport") -> None:
             highlight=False,
             markup=False,
         )
+    if report.chosen is not None:
+        stdout.print(f"auto chose {report.chosen_in_words()}", soft_wrap=True, highlight=False, markup=False)
     stdout.print(
         f"{report.wall_s:.1f} s in all, {report.peak_bytes / 1e6:.0f} MB at most; ±: half of a 95 % interval",
         highlight=False,

@@ -4,7 +4,7 @@ Other calls, and bodies that cannot be read, are left to the app behind.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
@@ -25,7 +25,7 @@ from serving.runtime import Runtime
 logger = logging.getLogger(__name__)
 
 _HEADERS = frozenset(name.encode() for name in READ)
-_JSON, _PROBLEM = "application/json", "application/problem+json"
+_PROBLEM = "application/problem+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,7 @@ class FastCalls:
         headers = {
             name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _HEADERS
         }
-        told = {"content-type": _JSON}
-        cookies: Sequence[Cookie] = ()
+        told, cookies = _TOLD_JSON, _NO_COOKIES
         try:
             caller = self._runtime.identify(headers)
             found, cookies = await call.answer(call.read(body), caller, read_signals(headers))
@@ -77,13 +76,11 @@ class FastCalls:
                 await self._app(scope, _again(messages, receive), send)
                 return
             status, answer = refused, self._write(problem_of(error, status=refused))
-            told = {"content-type": _PROBLEM}
-            told |= headers_of(refused, retry_after_s=self._runtime.retry_after_s)
+            told = _encoded(headers_of(refused, retry_after_s=self._runtime.retry_after_s), kind=_PROBLEM)
         self._runtime.metrics.count_request(route, status)
-        told["content-length"] = str(len(answer))
-        raw = [(name.lower().encode(), value.encode()) for name, value in told.items()]
-        raw += [cookie.to_encoded_header() for cookie in cookies]
-        await send({"type": "http.response.start", "status": int(status), "headers": raw})
+        length = (b"content-length", str(len(answer)).encode())
+        headers_told = [*told, length, *(cookie.to_encoded_header() for cookie in cookies)]
+        await send({"type": "http.response.start", "status": int(status), "headers": headers_told})
         await send({"type": "http.response.body", "body": answer})
         if route == "/decisions" and self._is_logged():
             logger.info("%s", self._line(route, status, started, found, caller))
@@ -124,6 +121,17 @@ class FastCalls:
                 "decision_id": decision.decision_id,
             }
         return self._write(told).decode()
+
+
+def _encoded(headers: Mapping[str, str], *, kind: str) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI takes them, the kind of content first."""
+    return [
+        (name.lower().encode(), value.encode()) for name, value in {"content-type": kind, **headers}.items()
+    ]
+
+
+_TOLD_JSON = _encoded({}, kind="application/json")
+_NO_COOKIES: Sequence[Cookie] = ()
 
 
 def _route(scope: Scope) -> str:

@@ -111,6 +111,8 @@ class BenchmarkReport:
         no NDCG.
     vs_references : float or None
         The first one's ratio: our NDCG / that of the best of all others, popularity among them.
+    chosen : mapping or None
+        The parameters of the blend that `auto` chose, as a bundle keeps them; None of other models.
     n_queries : int
         (consumer, site) pairs of test.
     n_without_history : int
@@ -132,6 +134,27 @@ class BenchmarkReport:
     peak_bytes: int
     comparisons: tuple[Comparison, ...]
     vs_references: float | None
+    chosen: Mapping[str, Any] | None = None
+
+    def chosen_in_words(self) -> str:
+        """Share, kind and parameters of each member, and popularity's part; "" where nothing was chosen."""
+        if self.chosen is None:
+            return ""
+        parts = [
+            f"{member['share']:.3g} × {member['kind']}({_in_words(member['parameters'])}; "
+            f"{_in_words(member['weights'])})"
+            for member in self.chosen["members"]
+        ]
+        if self.chosen["popularity"]:
+            parts.append(f"{self.chosen['popularity']:.3g} × popularity")
+        return " + ".join(parts)
+
+
+def _in_words(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in values.items()
+    )
 
 
 def run_benchmark(
@@ -187,6 +210,7 @@ def run_benchmark(
         peak_bytes=peak.bytes,
         comparisons=comparisons,
         vs_references=comparisons[0].ratio if comparisons else None,
+        chosen=bench.chosen,
     )
 
 
@@ -203,19 +227,21 @@ class _Bench:
         self.untouched = self.questions.untouched(cells_of(folder.train, self.interactions))
         self.crowd = count_consumers(self.cells)
         self._ndcg: dict[tuple[str, str], NDArray[np.float64]] = {}
+        self.chosen: Mapping[str, Any] | None = None
         progress("prepare", 1, 1)
 
     def ours(self, kind: str, *, random_state: int, sink: Predictions | None) -> Line:
         def fit_ours(tell: Callable[[int, int], None]) -> Score:
             if kind == AUTO:
-                fitted: FittedRecommender = self._chosen(random_state).fit(self.interactions, progress=tell)
+                fitted: FittedRecommender = self._choose(random_state).fit(self.interactions, progress=tell)
+                self.chosen = fitted.parameters()
             else:
                 fitted = fit(kind, self.interactions, random_state=random_state, progress=tell)
             return score_model(fitted, self.interactions)
 
         return self._measure(kind, OURS, fit_ours, sink=sink)
 
-    def _chosen(self, random_state: int) -> Blend:
+    def _choose(self, random_state: int) -> Blend:
         folder = self.folder
         names = {metric.name for metric in folder.metrics if metric.family == "ndcg"}
         activity, held_out = read_activity_of(folder), folder.valid

@@ -146,6 +146,10 @@ def test_auto_is_chosen_where_test_asks_about_another_site(tmp_path: Path, asked
     folder = write_folder(tmp_path / "f", train=table(train), test=table(test), mask="nothing")
     report = run_benchmark(folder, model="auto", limits=Limits(n_trials=1, max_decision_us=None))
     assert mean_of(line(report.lines, "ours"), "recall@2") > 0
+    assert report.chosen is not None
+    for member in report.chosen["members"]:
+        assert f"{member['share']:.3g} × {member['kind']}(" in report.chosen_in_words()
+    assert run_benchmark(folder, model="popularity").chosen_in_words() == ""
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".csv"])
