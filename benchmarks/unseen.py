@@ -91,7 +91,7 @@ def measure_all(cuts: Cuts, *, only: Sequence[str], limits: Limits) -> Figures:
         with tempfile.TemporaryDirectory() as folder:
             write_folder(Path(folder), name, cut())
             rows.append(measure(Path(folder), name, limits))
-        sys.stderr.write(f"{rows[-1]}\n")
+        sys.stderr.write(f"{_line(asdict(rows[-1]))}\n")
     return {
         "ratios": {"unseen_held": sum(row.holds for row in rows) / len(rows)} if rows else {},
         "rows": [asdict(row) for row in rows],
@@ -244,12 +244,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _table(figures: Figures) -> Iterator[str]:
     yield f"{'cut':<42} {'rankings':>8} {'auto':>7} {'popularity':>10} {'ratio':>6}  best beside it"
-    for row in figures["rows"]:
-        yield (
-            f"{row['cut']:<42} {row['rankings']:>8} {row['auto']:>7.4f} {row['popularity']:>10.4f} "
-            f"{row['ratio'] or float('nan'):>6.2f}  {row['best']} ({row['low']:+.4f} to {row['high']:+.4f} "
-            "beyond popularity)"
-        )
+    yield from map(_line, figures["rows"])
+
+
+def _line(row: Figures) -> str:
+    return (
+        f"{row['cut']:<42} {row['rankings']:>8} {row['auto']:>7.4f} {row['popularity']:>10.4f} "
+        f"{row['ratio'] or float('nan'):>6.2f}  {row['best']} ({row['low']:+.4f} to {row['high']:+.4f} "
+        "beyond popularity)"
+    )
 
 
 if __name__ == "__main__":

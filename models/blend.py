@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from features.distinct import distinct
 from features.history import HistoryVector
 from features.ids import ItemIds
 from features.interactions import Interactions
@@ -31,7 +32,7 @@ from models.recommender import (
     usable_history,
 )
 from models.ridge import FittedRidge
-from models.shortlist import about_the_best, all_of
+from models.shortlist import about_the_best
 
 MEMBER_KINDS: Final[Mapping[str, type[FittedRecommender]]] = {
     kind.kind: kind for kind in (FittedAls, FittedGraph, FittedIals, FittedRidge)
@@ -307,7 +308,7 @@ class BlendReading(msgspec.Struct, frozen=True, eq=False):
         side_by_side = int(among[-1]) - int(among[0]) + 1 == len(among)
         mine = slice(int(among[0]) - first, int(among[-1]) + 1 - first) if side_by_side else among - first
         found.append(among[about_the_best(others[mine], n)])
-        items = all_of(*found)
+        items = distinct(np.concatenate(found))
         scores = others[items - within.start]
         for share, member in factors:
             scores += np.float32(share) * member.score_items(items)

@@ -19,6 +19,7 @@ from scipy import sparse
 from scipy.linalg import lapack
 from threadpoolctl import threadpool_limits
 
+from features.distinct import distinct
 from features.history import HistoryVector
 from features.history_block import HistoryBlock
 from features.ids import ItemIds
@@ -33,7 +34,7 @@ from models.recommender import (
     require_array,
     usable_history,
 )
-from models.shortlist import Quantiser, all_of, worth_a_search
+from models.shortlist import Quantiser, worth_a_search
 
 _SKEW = 1e-3
 _TOGETHER_BYTES = 512 << 10
@@ -210,7 +211,7 @@ class FactorsReading(msgspec.Struct, frozen=True, eq=False):
         (search,) = searches
         if search is None:
             return None
-        found = all_of(search.best(self.vector, n), also)
+        found = distinct(np.concatenate([search.best(self.vector, n), also]))
         return found, self.score_items(found)
 
     def score_items(self, item_index: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -39,17 +39,6 @@ def about_the_best(scores: NDArray[np.float32], n: int) -> NDArray[np.intp]:
     return np.flatnonzero(scores >= -np.partition(sample, wanted)[wanted])
 
 
-def all_of(*found: NDArray[np.int32]) -> NDArray[np.int32]:
-    """What is in any of some arrays, ascending and unique."""
-    together = np.concatenate(found)
-    together.sort()
-    # np.unique takes several times as long for some hundreds.
-    first = np.empty(len(together), dtype=np.bool_)
-    first[:1] = True
-    np.not_equal(together[1:], together[:-1], out=first[1:])
-    return together[first]
-
-
 class Quantiser:
     """Learns how to quantise factors: 16 typical values for each two numbers of a vector.
 
