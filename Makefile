@@ -47,8 +47,9 @@ format: $(VENV)/.installed-dev  ## mend format and what lint can mend by itself
 # default, which docs/benchmarks.md tells with each table.
 LESS_batch := --consumers 10000 --rounds 3
 LESS_decision := --histories 100
+LESS_faults := --kills 2 --events 30000
 LESS_features := --events 1000000 --rounds 3
-LESS_freshness := --events 5000
+LESS_freshness := --events 3000
 LESS_ingest := --rows 200000 --repeats 1
 LESS_memory := --decisions 1000
 LESS_new_items := --kind als

@@ -118,6 +118,9 @@ async def _post_at_rate(
     milliseconds: list[float] = []
 
     async def ask(due: float) -> None:
+        # Servers hang up on who asks nothing for some seconds.
+        while free and free[-1].is_closed:
+            free.pop()
         connection = free.pop() if free else await _connect(url, opened)
         await connection.ask(question)
         milliseconds.append(1000 * (loop.time() - due))
@@ -195,6 +198,11 @@ class _Connection(asyncio.Protocol):
             self._fail(f"not a success: {head.decode()} {body.decode()}")
         elif self._told is not None and not self._told.done():
             self._told.set_result(body)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be asked any more."""
+        return bool(self._transport.is_closing())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(f"the server hung up: {exc}")

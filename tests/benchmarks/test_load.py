@@ -12,10 +12,14 @@ from benchmarks.report import run
 @pytest.fixture
 def answering():
     """A server that answers what it is told to; (URL, how to say it)."""
-    told = {"status": 200, "asked": 0, "bodies": []}
+    told = {"status": 200, "asked": 0, "bodies": [], "patience_s": None}
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self):
+            self.timeout = told["patience_s"]
+            super().setup()
 
         def do_POST(self):
             told["bodies"].append(self.rfile.read(int(self.headers["content-length"])))
@@ -41,6 +45,13 @@ def test_a_rate_is_kept_and_every_answer_timed(answering):
     load = post_at_rate(url, b"{}", headers={}, per_second=200, seconds=0.5)
     assert told["asked"] == len(load.milliseconds) == 100
     assert 0 < load.percentile(50) <= load.percentile(99)
+
+
+def test_who_was_hung_up_on_for_asking_nothing_calls_again(answering):
+    url, told = answering
+    told["patience_s"] = 0.02
+    load = post_at_rate(url, b"{}", headers={}, per_second=10, seconds=1)
+    assert told["asked"] == len(load.milliseconds) == 10
 
 
 def test_an_answer_that_is_no_success_ends_it(answering):
