@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from models.bundle import place_bundle
 from models.errors import BundleRefused
+from serving.companion import wait_for_starter
 from serving.settings import read_serving_settings
 from storage.champions import Champion, current_champion, record_champion
 from storage.database import Connection, Database, open_database
@@ -175,8 +176,7 @@ def _take_lock(connection: Connection) -> bool:
 
 
 def _end_with_parent(stop: threading.Event) -> None:
-    # The kernel closes the pipe of a parent that dies, however it dies.
-    sys.stdin.buffer.read()
+    wait_for_starter()
     stop.set()
     # An import or a download in progress is not waited for: what it wrote has a temporary name.
     threading.Event().wait(_GRACE_S)

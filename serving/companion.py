@@ -21,6 +21,13 @@ def start_companion(module: str, *words: str, environ: Mapping[str, str]) -> "su
     )
 
 
+def wait_for_starter() -> None:
+    """Return once whoever started this companion is gone, however it ended."""
+    # Past the buffer: a thread that waits in it for ever makes the interpreter's end a fatal error.
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+
+
 def stop_companion(process: "subprocess.Popen[bytes]") -> None:
     """End its standard input, and if it does not end then, end it."""
     if process.stdin is not None:

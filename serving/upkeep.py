@@ -12,14 +12,14 @@ import threading
 from collections.abc import Mapping
 
 from features.forgetting import finish_erasures
-from serving.companion import start_companion, stop_companion
+from serving.companion import start_companion, stop_companion, wait_for_starter
 from storage.database import Database, open_database
 from storage.errors import DatabaseBusy, StorageError
 from storage.retention import is_sweep_due, sweep
 from storage.schema import check_schema
 from storage.settings import Settings, read_settings
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("serving.upkeep")
 
 _LOOK_S = 0.5
 _FIRST_S = 60.0
@@ -63,7 +63,9 @@ def _sweep(database: Database, settings: Settings) -> None:
         if not is_sweep_due(connection):
             return
     swept = sweep(database, months=settings.retention_months)
-    logger.info("deleted from before %s: %s", swept.kept_since.date(), dict(swept.rows_deleted))
+    deleted = ", ".join(f"{n} of {table}" for table, n in swept.rows_deleted.items() if n)
+    if deleted:
+        logger.info("deleted what is from before %s: %s", swept.kept_since.date(), deleted)
 
 
 def main() -> None:
@@ -82,7 +84,7 @@ def main() -> None:
 
 
 def _end_with_starter() -> None:
-    sys.stdin.buffer.read()
+    wait_for_starter()
     # At once: the database takes back what is not finished.
     os._exit(0)
 

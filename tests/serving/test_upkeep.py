@@ -1,12 +1,18 @@
 """The service tidies up by itself, while it decides."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from features.snapshot import take_snapshot
 from storage.database import Database
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +57,24 @@ def test_old_activity_goes_once_a_day_and_files_are_cleaned_after_an_erasure(tid
     [(swept,)] = rows(tidy, "SELECT rows_deleted FROM retention_sweep ORDER BY sweep_id DESC LIMIT 1")
     assert swept["activity"] == 1
     assert tidy.decide("stayer")["strategy"] == "popularity"
+
+
+def test_it_ends_well_while_who_started_it_goes_on_and_says_nothing_where_nothing_was_to_do(
+    world, server_url, template, tmp_path
+):
+    with world.fresh_database(server_url, template) as url:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving.upkeep"],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": url, "TAILOR_HOME": str(tmp_path)},
+        )
+        assert process.stdin is not None
+        assert process.stderr is not None
+        with process.stdin, process.stderr:
+            assert process.wait(60) == 0
+            assert process.stderr.read() == ""
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT count(*) FROM retention_sweep").fetchone() == (1,)
