@@ -154,9 +154,10 @@ async def _post_each(
             milliseconds.append(1000 * (time.perf_counter() - asked))
 
     try:
-        ready = [await _connect(url, opened) for _ in range(connections)]
+        for _ in range(connections):
+            await _connect(url, opened)
         started = time.perf_counter()
-        await asyncio.gather(*map(ask, ready))
+        await asyncio.gather(*map(ask, opened))
         seconds = time.perf_counter() - started
     finally:
         for connection in opened:

@@ -28,6 +28,9 @@ import features.errors as features
 import models.errors as models
 import storage.errors as storage
 
+PROBLEM = "application/problem+json"
+"""The kind of content of a problem document (RFC 9457)."""
+
 
 class ServingError(Exception):
     """Anything that serving itself refuses."""
@@ -148,3 +151,9 @@ def headers_of(status: HTTPStatus, *, retry_after_s: int) -> dict[str, str]:
     if status == HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": "Bearer"}
     return {}
+
+
+def asgi_headers(headers: Mapping[str, str], *, kind: str) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI takes them, the kind of content first."""
+    told = {"content-type": kind, **headers}
+    return [(name.lower().encode(), value.encode()) for name, value in told.items()]

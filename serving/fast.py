@@ -4,7 +4,7 @@ Other calls, and bodies that cannot be read, are left to the app behind.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.answer import Decision
 from serving.browser.contact import READ, Signals, read_signals
 from serving.collect import ActivityAnswer, collect
-from serving.errors import headers_of, problem_of, status_of
+from serving.errors import PROBLEM, asgi_headers, headers_of, problem_of, status_of
 from serving.guard.access import Caller
 from serving.requests import MAX_BODY_BYTES, ActivityRequest, DecisionRequest
 from serving.runtime import Runtime
@@ -25,7 +25,8 @@ from serving.runtime import Runtime
 logger = logging.getLogger(__name__)
 
 _HEADERS = frozenset(name.encode() for name in READ)
-_PROBLEM = "application/problem+json"
+_TOLD_JSON = asgi_headers({}, kind="application/json")
+_NO_COOKIES: Sequence[Cookie] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class FastCalls:
                 await self._app(scope, _again(messages, receive), send)
                 return
             status, answer = refused, self._write(problem_of(error, status=refused))
-            told = _encoded(headers_of(refused, retry_after_s=self._runtime.retry_after_s), kind=_PROBLEM)
+            told = asgi_headers(headers_of(refused, retry_after_s=self._runtime.retry_after_s), kind=PROBLEM)
         self._runtime.metrics.count_request(route, status)
         length = (b"content-length", str(len(answer)).encode())
         headers_told = [*told, length, *(cookie.to_encoded_header() for cookie in cookies)]
@@ -121,17 +122,6 @@ class FastCalls:
                 "decision_id": decision.decision_id,
             }
         return self._write(told).decode()
-
-
-def _encoded(headers: Mapping[str, str], *, kind: str) -> list[tuple[bytes, bytes]]:
-    """Headers as ASGI takes them, the kind of content first."""
-    return [
-        (name.lower().encode(), value.encode()) for name, value in {"content-type": kind, **headers}.items()
-    ]
-
-
-_TOLD_JSON = _encoded({}, kind="application/json")
-_NO_COOKIES: Sequence[Cookie] = ()
 
 
 def _route(scope: Scope) -> str:

@@ -7,10 +7,12 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import (
+    PROBLEM,
     NotFound,
     ServingError,
     TooLarge,
     TooManyRequests,
+    asgi_headers,
     headers_of,
     problem_of,
     status_of,
@@ -61,15 +63,18 @@ class GuardedService:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI call."""
-        if scope["type"] == "http" and "\n" in scope["path"]:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if "\n" in scope["path"]:
             # Starlette's routes take anything else, and answer this in their own words.
             await _refuse(NotFound("the address holds a line break, which no id does"), send, self._runtime)
             return
-        if scope["type"] == "http" and scope["path"].startswith(f"{MOUNTED}/"):
+        if scope["path"].startswith(f"{MOUNTED}/"):
             mounted = {**scope, "root_path": scope.get("root_path", "") + MOUNTED}
             await self._api(mounted, receive, send)
             return
-        if scope["type"] != "http" or _always_answered(scope):
+        if _always_answered(scope):
             await self._app(scope, receive, send)
             return
         try:
@@ -126,8 +131,8 @@ async def _refuse(error: ServingError, send: Send, runtime: Runtime) -> None:
         retry_after_s = error.retry_after_s
         runtime.metrics.rate_limited.labels(error.limit).inc()
     body = msgspec.json.encode(problem_of(error, status=status))
-    told = headers_of(status, retry_after_s=retry_after_s)
-    headers = {"content-type": "application/problem+json", "content-length": str(len(body)), **told}
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": int(status), "headers": raw})
+    told = {"content-length": str(len(body)), **headers_of(status, retry_after_s=retry_after_s)}
+    await send(
+        {"type": "http.response.start", "status": int(status), "headers": asgi_headers(told, kind=PROBLEM)}
+    )
     await send({"type": "http.response.body", "body": body})
