@@ -28,7 +28,7 @@ import features.errors as features
 import models.errors as models
 import storage.errors as storage
 
-PROBLEM = "application/problem+json"
+PROBLEM_JSON = "application/problem+json"
 """The kind of content of a problem document (RFC 9457)."""
 
 

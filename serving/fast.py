@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.answer import Decision
 from serving.browser.contact import READ, Signals, read_signals
 from serving.collect import ActivityAnswer, collect
-from serving.errors import PROBLEM, asgi_headers, headers_of, problem_of, status_of
+from serving.errors import PROBLEM_JSON, asgi_headers, headers_of, problem_of, status_of
 from serving.guard.access import Caller
 from serving.requests import MAX_BODY_BYTES, ActivityRequest, DecisionRequest
 from serving.runtime import Runtime
@@ -77,7 +77,9 @@ class FastCalls:
                 await self._app(scope, _again(messages, receive), send)
                 return
             status, answer = refused, self._write(problem_of(error, status=refused))
-            told = asgi_headers(headers_of(refused, retry_after_s=self._runtime.retry_after_s), kind=PROBLEM)
+            told = asgi_headers(
+                headers_of(refused, retry_after_s=self._runtime.retry_after_s), kind=PROBLEM_JSON
+            )
         self._runtime.metrics.count_request(route, status)
         length = (b"content-length", str(len(answer)).encode())
         headers_told = [*told, length, *(cookie.to_encoded_header() for cookie in cookies)]

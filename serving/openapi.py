@@ -7,6 +7,8 @@ from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Server
 
+from serving.errors import PROBLEM_JSON
+
 TITLES = {
     400: "the request cannot be understood",
     401: "no key, or one that does not count",
@@ -64,7 +66,7 @@ def operations(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _refusal(status: int) -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    content = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     described: dict[str, Any] = {"description": TITLES[status], "content": content}
     if status in (429, 503):
         described["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from serving.api import create_app
 from serving.browser.contact import read_signals
 from serving.browser.me import create_page
-from serving.errors import PROBLEM, headers_of, problem_of, status_of
+from serving.errors import PROBLEM_JSON, headers_of, problem_of, status_of
 from serving.guard.wrappers import MOUNTED, GuardedService
 from serving.requests import DecisionRequest, read_request
 from serving.runtime import Runtime
@@ -125,4 +125,4 @@ def _refusal(ctx: bentoml.Context, error: Exception, status: HTTPStatus) -> Resp
     ctx.response.status_code = int(status)
     for name, value in headers_of(status, retry_after_s=RUNTIME.retry_after_s).items():
         ctx.response.headers[name] = value
-    return Response(msgspec.json.encode(problem_of(error, status=status)), media_type=PROBLEM)
+    return Response(msgspec.json.encode(problem_of(error, status=status)), media_type=PROBLEM_JSON)

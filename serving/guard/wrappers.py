@@ -7,7 +7,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import (
-    PROBLEM,
+    PROBLEM_JSON,
     NotFound,
     ServingError,
     TooLarge,
@@ -133,6 +133,10 @@ async def _refuse(error: ServingError, send: Send, runtime: Runtime) -> None:
     body = msgspec.json.encode(problem_of(error, status=status))
     told = {"content-length": str(len(body)), **headers_of(status, retry_after_s=retry_after_s)}
     await send(
-        {"type": "http.response.start", "status": int(status), "headers": asgi_headers(told, kind=PROBLEM)}
+        {
+            "type": "http.response.start",
+            "status": int(status),
+            "headers": asgi_headers(told, kind=PROBLEM_JSON),
+        }
     )
     await send({"type": "http.response.body", "body": body})
